@@ -1,0 +1,15 @@
+"""What every daemon of Protostar shares; it knows no service.
+
+errors      the vocabulary that survives the wire (pure)
+status      errors to google.rpc.Status and back
+listing     page tokens and filters (pure)
+names       resource names (pure)
+config      settings every service has
+server      the life of a daemon: serve, drain, flush
+interceptors, channel   both ends of a call: traces, errors, deadlines
+tracing, logs           OpenTelemetry and structured logs
+database    sessions with spans, on SQLite and PostgreSQL
+process     the one door to subprocesses
+files       writes that survive power loss
+failpoints  named places to die at, inert unless asked for
+"""

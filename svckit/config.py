@@ -1,0 +1,62 @@
+"""Settings that every service has. Each is read from the environment as PROTOSTAR_<NAME>, in this one place."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_data_dir() -> Path:
+    """/var/lib/protostar for root, ~/.local/share/protostar for everybody else."""
+    return Path("/var/lib/protostar") if os.geteuid() == 0 else Path.home() / ".local/share/protostar"
+
+
+def _loopback(address: str) -> str:
+    """Refuse an address that others could reach: there is no TLS yet (design, section 9)."""
+    if address.startswith("unix:"):
+        return address
+    host = address.rpartition(":")[0].strip("[]")
+    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+        raise ValueError(f"{address} is not a loopback address, and without TLS only loopback is served")
+    return address
+
+
+Address = Annotated[str, AfterValidator(_loopback)]
+
+
+class Settings(BaseSettings):
+    """What all four services read. Frozen; each adapter is handed only the piece it needs."""
+
+    model_config = SettingsConfigDict(env_prefix="PROTOSTAR_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(default_factory=default_data_dir, description="where everything lives that is not set below")
+    api_address: Address = "127.0.0.1:50051"
+    compute_address: Address = "127.0.0.1:50052"
+    image_address: Address = "127.0.0.1:50053"
+    netblock_address: Address = "127.0.0.1:50054"
+    host_name: str = Field(default_factory=socket.gethostname, description="this host, as in hosts/{host}")
+    instances_path: Path = Field(default=Path(), description="default DATA_DIR/instances")
+    traces_dir: Path = Field(default=Path(), description="default DATA_DIR/traces; used when no OTEL_* exporter is set")
+    drain_seconds: float = Field(default=10.0, ge=0, description="how long SIGTERM waits for work in hand")
+    log_level: str = "info"
+
+    @model_validator(mode="after")
+    def _fill_paths(self) -> Self:
+        for name, folder in self.default_folders().items():
+            if getattr(self, name) == Path():
+                object.__setattr__(self, name, self.data_dir / folder)
+        return self
+
+    def default_folders(self) -> dict[str, str]:
+        """Path settings that default to a folder of the data directory; services add their own."""
+        return {"instances_path": "instances", "traces_dir": "traces"}
+
+    def sqlite_url(self, name: str) -> str:
+        """The embedded database of one service."""
+        return f"sqlite+aiosqlite:///{self.data_dir / name}.sqlite3"
