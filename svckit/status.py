@@ -34,7 +34,7 @@ def to_status(error: errors.ProtostarError, trace_id: str = "") -> Status:
         parts.append(details.PreconditionFailure(violations=[violation]))
     if error.retry_after is not None:
         delay = Duration()
-        delay.FromNanoseconds(int(error.retry_after * 1e9))
+        delay.FromNanoseconds(round(error.retry_after * 1e9))
         parts.append(details.RetryInfo(retry_delay=delay))
     return Status(code=error.code, message=error.message, details=[_pack(part) for part in parts])
 
