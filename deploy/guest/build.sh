@@ -25,7 +25,7 @@ fail() {
 require_tools() {
     local tool missing=()
     [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || fail "only Debian on amd64 can build the guest"
-    for tool in apt-get cpio dpkg-deb flock gzip mformat mcopy qemu-img syslinux; do
+    for tool in apt-get dpkg-deb flock gzip mformat mcopy qemu-img syslinux; do
         PATH=$PATH:/sbin:/usr/sbin command -v "$tool" >/dev/null || missing+=("$tool")
     done
     [ -x "$BUSYBOX" ] && ! ldd "$BUSYBOX" >/dev/null 2>&1 || missing+=(busybox-static)
@@ -85,7 +85,7 @@ load_order() { # the modules named in ./modules and what they need, each once, n
     ' "$1" "$HERE/modules"
 }
 
-pack_modules() { # ROOT: the kernel's own compression undone, since busybox cannot
+pack_modules() { # ROOT
     local modules path
     modules=$(echo "$WORK"/kernel/*/modules/* "$WORK"/kernel/usr/lib/modules/* | tr ' ' '\n' | grep -v '\*' | head -n 1)
     "$BUSYBOX" depmod -b "$WORK/kernel" "$(basename "$modules")"
@@ -100,10 +100,9 @@ module_name() { # kernel/drivers/block/virtio_blk.ko.xz -> virtio_blk
     basename "$1" | sed 's/\.ko.*//; s/-/_/g'
 }
 
-uncompressed() {
+uncompressed() { # Debian 12 ships its modules plain, Debian 13 with xz
     case $1 in
-        *.xz) xz -dc "$1" ;;
-        *.zst) zstd -qdc "$1" ;;
+        *.xz) "$BUSYBOX" xzcat "$1" ;;
         *) cat "$1" ;;
     esac
 }
@@ -119,7 +118,7 @@ pack_initramfs() {
     install -m 755 "$HERE/power-button" "$root/etc/acpi/PWRF/00000080" # the name acpid gives the event
     echo "$BOOTS_SECTOR" >"$root/etc/boots-sector"
     pack_modules "$root"
-    (cd "$root" && find . | sort | cpio --quiet -o -H newc -R 0:0 | gzip -9n) >"$WORK/initrd"
+    (cd "$root" && find . | sort | "$BUSYBOX" cpio -o -H newc -R 0:0 2>/dev/null | gzip -9n) >"$WORK/initrd"
 }
 
 # --- the disk --------------------------------------------------------------------------------------------------
