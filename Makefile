@@ -5,9 +5,12 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
-SYSTEM_PYTHON := $(shell command -v python3)
-UV_VERSION    := 0.13.9
-export PATH   := $(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$(PATH)
+UV_VERSION  := 0.13.9
+SYSTEM_PATH := $(PATH)
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$(PATH)
+
+# The machine's own, looked up when it is needed: on a fresh machine it is installed a moment before.
+SYSTEM_PYTHON = $$(PATH="$(SYSTEM_PATH)" command -v python3)
 
 PROTOS := $(shell find protos -name '*.proto') protos/generate.py
 GUEST  := build/guest.qcow2
@@ -35,7 +38,7 @@ packages: # asks dpkg each time (a blink), since a stamp would not know which ma
 	@deploy/setup.sh
 
 $(UV): | packages
-	@$(SYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; $(SYSTEM_PYTHON) is " + sys.version)'
+	@$(SYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, not " + sys.version)'
 	$(SYSTEM_PYTHON) -m venv .tools
 	.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@
