@@ -4,6 +4,7 @@ errors      the vocabulary that survives the wire (pure)
 status      errors to google.rpc.Status and back
 listing     page tokens and filters (pure)
 names       resource names (pure)
+defaults    where things are when nobody says otherwise
 config      settings every service has
 server      the life of a daemon: serve, drain, flush
 interceptors, channel   both ends of a call: traces, errors, deadlines

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 from pathlib import Path
 from typing import Annotated, Self
@@ -11,10 +10,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-
-def default_data_dir() -> Path:
-    """/var/lib/protostar for root, ~/.local/share/protostar for everybody else."""
-    return Path("/var/lib/protostar") if os.geteuid() == 0 else Path.home() / ".local/share/protostar"
+from svckit import defaults
 
 
 def _loopback(address: str) -> str:
@@ -35,11 +31,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PROTOSTAR_", frozen=True, extra="ignore")
 
-    data_dir: Path = Field(default_factory=default_data_dir, description="where everything lives that is not set below")
-    api_address: Address = "127.0.0.1:50051"
-    compute_address: Address = "127.0.0.1:50052"
-    image_address: Address = "127.0.0.1:50053"
-    netblock_address: Address = "127.0.0.1:50054"
+    data_dir: Path = Field(default_factory=defaults.data_dir, description="where everything is that is not set below")
+    api_address: Address = defaults.API_ADDRESS
+    compute_address: Address = defaults.COMPUTE_ADDRESS
+    image_address: Address = defaults.IMAGE_ADDRESS
+    netblock_address: Address = defaults.NETBLOCK_ADDRESS
     host_name: str = Field(default_factory=socket.gethostname, description="this host, as in hosts/{host}")
     instances_path: Path = Field(default=Path(), description="default DATA_DIR/instances")
     traces_dir: Path = Field(default=Path(), description="default DATA_DIR/traces; used when no OTEL_* exporter is set")
