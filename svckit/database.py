@@ -127,24 +127,3 @@ def _count_statement(_connection: Any, _cursor: Any, statement: str, *_rest: Any
     attributes = getattr(span, "attributes", None)
     if attributes and "protostar.statements" in attributes:
         span.set_attribute("protostar.statements", attributes["protostar.statements"] + 1)
-
-
-async def migrate(url: str, scripts: Path) -> None:
-    """Bring the schema up to date with a service's alembic migrations, before anything else uses the database.
-
-    On PostgreSQL several replicas may do so at once: one advisory lock lets them pass one after the other (see env.py).
-    """
-    if make_url(url).get_backend_name() == "sqlite":
-        Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
-    await asyncio.to_thread(_upgrade, url, scripts)
-
-
-def _upgrade(url: str, scripts: Path) -> None:
-    # Imported here: alembic is needed once, at start.
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(scripts))
-    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    command.upgrade(config, "head")

@@ -1,0 +1,59 @@
+"""Bring a service's schema up to date with its alembic migrations.
+
+Revisions are named by their files, versions/0001_words.py being revision "0001", so that an up-to-date database is
+recognised without alembic. Where there is something to do, alembic does it in a process of its own: what it brings into
+memory is needed once, by nobody later.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from sqlalchemy import inspect, text
+
+from svckit import process
+from svckit.database import Database
+
+_SECONDS = 120.0
+
+
+async def migrate(url: str, scripts: Path) -> None:
+    """Upgrade to the newest revision, before anything else uses the database.
+
+    On PostgreSQL several replicas may do so at once: an advisory lock lets them pass one after the other (see env.py).
+
+    :raise Unavailable: STORAGE_UNAVAILABLE, the database does not answer.
+    :raise Internal: TOOL_FAILED, a migration failed; the database is as it was before that migration.
+    """
+    head = max(path.name.partition("_")[0] for path in (scripts / "versions").glob("[0-9]*.py"))
+    if await _revision(url) != head:
+        command = [sys.executable, "-m", "svckit.migrate", str(scripts)]
+        await process.run(command, seconds=_SECONDS, stdin=url.encode())  # not an argument: it may hold a password
+
+
+async def _revision(url: str) -> str | None:
+    database = Database(url)
+    try:
+        async with database.reading() as connection:
+            if not await connection.run_sync(lambda sync: inspect(sync).has_table("alembic_version")):
+                return None
+            found: str | None = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+            return found
+    finally:
+        await database.close()
+
+
+def upgrade(url: str, scripts: Path) -> None:
+    """What the process of its own does. Blocks."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(scripts))
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    command.upgrade(config, "head")
+
+
+if __name__ == "__main__":
+    upgrade(sys.stdin.read(), Path(sys.argv[1]))
