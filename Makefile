@@ -60,6 +60,9 @@ $(STUBS): $(PROTOS) $(ENV)
 lock: | $(UV) ## requirements.lock anew, from pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --group dev pyproject.toml -o requirements.lock
 
+.PHONY: grpcurl
+grpcurl: $(GRPCURL) ## the client of the README's walk-through, into .tools/bin
+
 $(GRPCURL): deploy/grpcurl.sh | $(UV)
 	deploy/grpcurl.sh
 	@touch $@
