@@ -1,0 +1,1 @@
+"""The public door: instances, operations, hosts and events; the state machine; policy."""

@@ -1,0 +1,1 @@
+"""The world outside, one hazard per file: the database, and the three services behind this one."""

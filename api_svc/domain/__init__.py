@@ -1,0 +1,1 @@
+"""Values and rules. Pure: nothing here waits, reads a clock or touches the world."""

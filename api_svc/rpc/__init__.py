@@ -1,0 +1,1 @@
+"""The doorways: translate, call, translate."""
