@@ -64,4 +64,4 @@ def _meta_data(spec: InstanceSpec, availability_zone: str) -> dict[str, object]:
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(value, sort_keys=True, ensure_ascii=False).encode() + b"\n"

@@ -1,8 +1,8 @@
 """`network_data.json`: how the guest is to set up its interfaces (Nova: virt/netutils.py). Pure.
 
 An interface is set up by DHCP where somebody answers it: always on a USER network, where QEMU hands out exactly the
-address that netblock_svc allocated, and on subnets with a known `dhcp_server`. Elsewhere the allocated address is given,
-as nobody else would; a subnet without one is left to DHCP, or to router advertisements for IPv6.
+address that netblock_svc allocated, and on subnets with a known `dhcp_server`. Elsewhere the allocated address is
+given, as nobody else would; a subnet without one is left to DHCP, or to router advertisements for IPv6.
 """
 
 from __future__ import annotations
