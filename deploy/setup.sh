@@ -79,7 +79,7 @@ main() {
     hold_daemons_back
     apt_get update || fail "apt-get update failed: is the network there, are the sources right?"
     # shellcheck disable=SC2086
-    apt_get install --no-install-recommends $missing || fail "apt-get could not install $missing"
+    apt_get install --no-install-recommends $missing || fail "apt-get could not install $missing" "(its words are above; is the network there?)"
     say "done"
 }
 

@@ -52,23 +52,28 @@ real_kernel_package() { # linux-image-cloud-amd64 -> linux-image-6.1.0-56-cloud-
 
 choose_kernel() {
     KERNEL=$(real_kernel_package)
-    [ -n "$KERNEL" ] || { use_own_apt_lists && KERNEL=$(real_kernel_package); }
-    [ -n "$KERNEL" ] || fail "no package linux-image-cloud-amd64: the guest is built from the packages of Debian"
+    [ -n "$KERNEL" ] || choose_kernel_from_own_lists
 }
 
-download() { # PACKAGE=VERSION
+choose_kernel_from_own_lists() {
+    use_own_apt_lists
+    KERNEL=$(real_kernel_package)
+    [ -n "$KERNEL" ] || fail "apt knows no linux-image-cloud-amd64" \
+        "the guest is made of Debian's packages: are Debian's sources configured, and is the network there?"
+}
+
+download() { # PACKAGE=VERSION: one that lies there already is checked and kept
     (cd "$WORK" && apt-get "${apt_lists[@]}" -qq -o APT::Sandbox::User= download "$1")
 }
 
 fetch_kernel() {
-    rm -f "$WORK"/linux-image-*.deb
     if ! download "$KERNEL" 2>/dev/null; then
-        use_own_apt_lists
-        KERNEL=$(real_kernel_package)
+        choose_kernel_from_own_lists
         download "$KERNEL" || fail "could not download $KERNEL: is the network there?"
     fi
-    rm -rf "$WORK/kernel"
-    dpkg-deb -x "$WORK"/linux-image-*.deb "$WORK/kernel"
+    local package=${KERNEL/=/_}_amd64.deb
+    find "$WORK" -name 'linux-image-*.deb' ! -name "$package" -delete
+    dpkg-deb -x "$WORK/$package" "$WORK/kernel"
 }
 
 # --- the initramfs ---------------------------------------------------------------------------------------------
@@ -138,7 +143,10 @@ publish() {
     qemu-img convert -q -c -f raw -O qcow2 "$WORK/disk.raw" "$WORK/disk.qcow2"
     mv "$WORK/disk.qcow2" "$OUTPUT"
     inputs >"$WORK/inputs"
-    rm -rf "$WORK"/{kernel,root,disk.raw,initrd,lists,cache}
+}
+
+remove_scratch() { # the kernel's package stays for the next build
+    rm -rf "$WORK"/{kernel,root,disk.raw,disk.qcow2,initrd,lists,cache}
 }
 
 inputs() { # what OUTPUT is made of: when this text is the same, so is the guest
@@ -155,6 +163,7 @@ main() {
     require_tools
     mkdir -p "$WORK"
     exec 9>"$WORK/lock" && flock 9 # a second build waits and finds the guest made
+    trap remove_scratch EXIT
     choose_kernel
     is_current && return
     echo "guest: building $OUTPUT from $KERNEL"
