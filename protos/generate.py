@@ -49,13 +49,16 @@ def run_protoc(out: Path, googleapis: Path) -> None:
     """Compile every proto of ours, and type stubs for the one Google module that has none."""
     includes = [f"-I{PROTOS}", f"-I{googleapis}", f"-I{files('grpc_tools') / '_proto'}"]
     ours = sorted(str(p.relative_to(PROTOS)) for p in PROTOS.glob("protostar/**/*.proto"))
-    outputs = [f"--{kind}_out={out}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
     stubs = out / "stubs"
     stubs.mkdir()
-    typed = [f"--mypy_out={stubs}", f"--mypy_grpc_out={stubs}"]
-    for arguments in (outputs + ours, [*typed, "google/longrunning/operations.proto"]):
+    code = [f"--python_out={out}", f"--grpc_python_out={out}"]
+    for arguments in ([*code, *_typed(out), *ours], [*_typed(stubs), "google/longrunning/operations.proto"]):
         if protoc.main(["protoc", *includes, *arguments]) != 0:
             raise SystemExit("protoc failed; see above")
+
+
+def _typed(out: Path) -> list[str]:
+    return [f"--mypy_out=quiet:{out}", f"--mypy_grpc_out=quiet:{out}"]
 
 
 def main(out: Path) -> None:
