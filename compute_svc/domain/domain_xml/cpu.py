@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from compute_svc.domain.domain_xml.element import Element, element
 from compute_svc.domain.domain_xml.inputs import Inputs
 from compute_svc.domain.image_properties import count
+from compute_svc.domain.machine import is_x86
 
 
 def cpu(inputs: Inputs) -> Iterator[Element]:
@@ -17,8 +18,15 @@ def cpu(inputs: Inputs) -> Iterator[Element]:
     yield element(
         "cpu",
         element("topology", sockets=sockets, cores=cores, threads=threads),
+        *([] if inputs.is_kvm else _left_out(inputs)),
         mode="host-model" if inputs.is_kvm else "maximum",
     )
+
+
+def _left_out(inputs: Inputs) -> Iterator[Element]:
+    """Emulated five-level paging now and then triple-faults a kernel that switches it on (Red Hat bug 2082806)."""
+    if is_x86(inputs.host.arch):
+        yield element("feature", policy="disable", name="la57")
 
 
 def topology(vcpus: int, inputs: Inputs) -> tuple[int, int, int]:
