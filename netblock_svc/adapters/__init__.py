@@ -1,0 +1,1 @@
+"""One hazard a file: SQL, files."""

@@ -1,0 +1,1 @@
+"""Values and rules of networks, ports and volumes. Pure."""
