@@ -8,6 +8,7 @@ from types import MappingProxyType
 from compute_svc.domain.model import PowerState
 
 DEFAULT_SHUTDOWN_TIMEOUT = 60.0
+_MAX_SHUTDOWN_TIMEOUT = 86400.0
 _PROPERTY = "os_shutdown_timeout"
 
 # virDomainState to power state (Nova: guest.py; nova-behaviour, section 1.1).
@@ -33,9 +34,12 @@ def from_libvirt(state: int) -> PowerState:
 def shutdown_timeout(requested: float | None, image_properties: Mapping[str, str]) -> float:
     """Seconds that a graceful stop waits: as requested, else the image's os_shutdown_timeout, else 60 (Nova).
 
-    A property that is no number of seconds counts as absent: it must not keep anybody from stopping a guest.
+    A property may ask for a day at most; one that is no number of seconds counts as absent: it must not keep anybody
+    from stopping a guest.
     """
     if requested is not None:
         return max(0.0, requested)
     text = image_properties.get(_PROPERTY, "")
-    return float(text) if text.isascii() and text.isdigit() else DEFAULT_SHUTDOWN_TIMEOUT
+    if not (text.isascii() and text.isdigit()):
+        return DEFAULT_SHUTDOWN_TIMEOUT
+    return min(float(text), _MAX_SHUTDOWN_TIMEOUT)
