@@ -1,0 +1,1 @@
+"""Pure values and rules of images and disks: names, sizes, formats, plans. No I/O."""

@@ -1,0 +1,1 @@
+"""The doorway: translate, call, translate."""

@@ -1,0 +1,1 @@
+"""The order of things: import an image, have disks be there, remove them."""
