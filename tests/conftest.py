@@ -1,5 +1,11 @@
 """Fixtures for all tests."""
 
+import pytest
+
 from tests.postgres import postgres_socket, postgres_url
 
 __all__ = ["postgres_socket", "postgres_url"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--regenerate-golden", action="store_true", help="write golden files anew, to be read as a diff")

@@ -7,7 +7,6 @@ from typing import TypeAlias
 
 from lxml import etree
 
-from compute_svc.domain.buses import buses
 from compute_svc.domain.disk_plan import DiskPlan
 from compute_svc.domain.domain_xml.balloon import balloon
 from compute_svc.domain.domain_xml.boot import boot
@@ -67,16 +66,7 @@ def build(
     :raise FailedPrecondition: UNSUPPORTED_HARDWARE, UNSUPPORTED_VIF, VOLUME_NOT_CONNECTED, UNSUPPORTED_VOLUME.
     :raise Internal: DISK_MISSING, a planned disk is not among `disks`.
     """
-    inputs = Inputs(
-        spec=spec,
-        plan=plan,
-        disks={disk.name: disk for disk in disks},
-        vifs=tuple(vifs),
-        volumes={volume.volume_id: volume for volume in volumes},
-        host=host,
-        paths=paths,
-        buses=buses(spec, host),
-    )
+    inputs = Inputs.of(spec, plan, disks, vifs, volumes, host, paths)
     domain = element("domain", *_made(DOMAIN, inputs), type=host.domain_type.value)
     domain.append(element("devices", *_made(DEVICES, inputs)))
     seal(domain)

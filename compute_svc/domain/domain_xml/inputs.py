@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
-from compute_svc.domain.buses import Buses
+from compute_svc.domain.buses import Buses, buses
 from compute_svc.domain.disk_plan import DiskPlan
 from compute_svc.domain.model import (
     DiskFacts,
@@ -30,6 +31,32 @@ class Inputs:
     host: HostCaps
     paths: DomainPaths
     buses: Buses
+
+    @classmethod
+    def of(
+        cls,
+        spec: InstanceSpec,
+        plan: DiskPlan,
+        disks: Sequence[DiskFacts],
+        vifs: Sequence[Vif],
+        volumes: Sequence[VolumeBlockDevice],
+        host: HostCaps,
+        paths: DomainPaths,
+    ) -> Self:
+        """What was asked for and found.
+
+        :raise FailedPrecondition: UNSUPPORTED_HARDWARE.
+        """
+        return cls(
+            spec=spec,
+            plan=plan,
+            disks={disk.name: disk for disk in disks},
+            vifs=tuple(vifs),
+            volumes={volume.volume_id: volume for volume in volumes},
+            host=host,
+            paths=paths,
+            buses=buses(spec, host),
+        )
 
     @property
     def properties(self) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from compute_svc.domain import disks, domain_xml
 from compute_svc.domain.disks import DiskPlan
+from compute_svc.domain.domain_xml.inputs import Inputs
 from compute_svc.domain.model import (
     BlockDeviceInfo,
     ConnectionInfo,
@@ -145,6 +146,11 @@ class Guest:
     def plan(self) -> DiskPlan:
         """Its disks."""
         return disks.assign(self.spec, self.block_devices, self.host)
+
+    def inputs(self) -> Inputs:
+        """What the parts of its domain read."""
+        plan = self.plan()
+        return Inputs.of(self.spec, plan, facts_of(plan), self.vifs, self.block_devices.volumes, self.host, PATHS)
 
     def xml(self) -> str:
         """Its domain."""

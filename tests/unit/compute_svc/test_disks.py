@@ -19,6 +19,7 @@ from compute_svc.domain.model import (
     ImageBlockDevice,
     InstanceSpec,
     SwapBlockDevice,
+    VolumeBlockDevice,
     WantedDisk,
 )
 from svckit.errors import FailedPrecondition
@@ -235,8 +236,8 @@ def test_a_volume_may_be_a_cdrom() -> None:
         a_volume(1, "/dev/vdb", device_type="cdrom"),
     ],
 )
-def test_a_volume_that_cannot_be_plugged(volume: object) -> None:
-    assert refusal(a_spec(), BlockDeviceInfo(volumes=(volume,))).reason == "UNSUPPORTED_HARDWARE"  # type: ignore[arg-type]
+def test_a_volume_that_cannot_be_plugged(volume: VolumeBlockDevice) -> None:
+    assert refusal(a_spec(), BlockDeviceInfo(volumes=(volume,))).reason == "UNSUPPORTED_HARDWARE"
 
 
 @pytest.mark.parametrize("devices", [("/dev/vda",), ("/dev/vdb", "/dev/vdb"), ("/dev/vdb", "vdb")])
@@ -256,8 +257,8 @@ def test_a_name_is_given_once(devices: tuple[str, ...]) -> None:
         ({}, [a_volume(1, "/dev/vdaa")]),
     ],
 )
-def test_one_disk_too_many(properties: dict[str, str], volumes: list[object]) -> None:
-    refused = refusal(a_spec(properties), BlockDeviceInfo(volumes=tuple(volumes)))  # type: ignore[arg-type]
+def test_one_disk_too_many(properties: dict[str, str], volumes: list[VolumeBlockDevice]) -> None:
+    refused = refusal(a_spec(properties), BlockDeviceInfo(volumes=tuple(volumes)))
     assert refused.reason == "TOO_MANY_DISK_DEVICES"
 
 
