@@ -96,6 +96,7 @@ class Operation:
     create_time: datetime
     deadline: datetime
     not_before: datetime
+    host: str = ""
     task: TaskState = TaskState.NONE
     generation: int = 0
     state: OperationState = OperationState.QUEUED

@@ -1,4 +1,4 @@
-"""The words for where things stand. Three clocks are kept apart: vm_state, task_state and power_state (Nova's names)."""
+"""The words for where things stand. Three clocks are kept apart: vm_state, task_state, power_state (Nova's names)."""
 
 from __future__ import annotations
 

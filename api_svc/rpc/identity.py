@@ -1,7 +1,7 @@
 """Who is calling, from the metadata of the call.
 
-Until tokens exist there is no proof: only loopback is served, and everybody on it is the local admin unless he says that
-he acts as somebody else.
+Until tokens exist there is no proof: only loopback is served, and everybody on it is the local admin unless he says
+that he acts as somebody else.
 
     x-protostar-user      who; without it the caller is the local admin
     x-protostar-project   in which project, default "default"
