@@ -11,13 +11,15 @@ from pathlib import Path
 from netblock_svc.domain import refusals
 from netblock_svc.domain.volume import Connection, Volume
 from svckit import files, process
-from svckit.errors import Internal
+from svckit.errors import Internal, ResourceExhausted
 from svckit.failpoints import failpoint
 from svckit.process import Limits
 
 _GIB = 1024**3
 _SECONDS = 60.0
-_NO_ROOM = {os.strerror(code): code for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)}
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# qemu-img's only status is 1: what went wrong is in its words, the last of which are its own for EFBIG.
+_NO_ROOM_WORDS = (*map(os.strerror, _NO_ROOM), "The image size is too large")
 
 
 class FileVolumes:
@@ -49,10 +51,9 @@ class FileVolumes:
             await process.run(argv, seconds=_SECONDS, limits=Limits())
         except Internal as error:
             stderr = error.metadata.get("stderr", "")
-            why = next((text for text in _NO_ROOM if text in stderr), "")
-            if why:
-                raise refusals.no_space(f"volume {volume.uid} of {volume.size_gib} GiB", why) from error
-            raise
+            if not any(words in stderr for words in _NO_ROOM_WORDS):
+                raise
+            raise _no_space(volume, stderr) from error
 
     def _publish(self, volume: Volume) -> None:
         """Make the file durable, and only then let it be seen."""
@@ -63,9 +64,9 @@ class FileVolumes:
             temporary.replace(self._path(volume))
             files.sync_folder(self._folder)
         except OSError as error:
-            if error.strerror in _NO_ROOM:
-                raise refusals.no_space(f"volume {volume.uid} of {volume.size_gib} GiB", error.strerror) from error
-            raise
+            if error.errno not in _NO_ROOM:
+                raise
+            raise _no_space(volume, str(error)) from error
 
     def _remove(self, volume: Volume) -> None:
         self._temporary(volume).unlink(missing_ok=True)
@@ -84,6 +85,10 @@ class FileVolumes:
 
     def _temporary(self, volume: Volume) -> Path:
         return self._folder / f".{volume.uid}.{volume.format}.new"
+
+
+def _no_space(volume: Volume, why: str) -> ResourceExhausted:
+    return refusals.no_space(f"volume {volume.uid} of {volume.size_gib} GiB", why)
 
 
 def _sync(path: Path) -> None:

@@ -77,7 +77,7 @@ def block_device_info(
 def _interface(port: instance_pb2.InstancePort, field: str) -> WantedInterface:
     return WantedInterface(
         port=names.parse("ports", port.port, f"{field}.port") if port.port else "",
-        network=names.parse("networks", port.network, f"{field}.network") if port.network and not port.port else "",
+        network=names.parse("networks", port.network, f"{field}.network") if port.network else "",
     )
 
 
