@@ -7,6 +7,4 @@ lock        one supervisor per data directory, and how to find it
 linux       what the kernel offers for this: subreaper, parent-death signal, /proc
 ports       whether an address is free, and who has it
 logs        a log file per service
-launch      the command's side: start a supervisor, hear what it says
-readiness   the command's side: wait until the services serve
 """

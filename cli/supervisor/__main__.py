@@ -74,7 +74,13 @@ def _supervise(plan: Plan, events: Events) -> int:
 
 def _record(plan: Plan) -> dict[str, Any]:
     addresses = {program.name: program.address for program in plan.programs}
-    return {"pid": os.getpid(), "started": time.time(), "data_dir": str(plan.data_dir), "addresses": addresses}
+    return {
+        "pid": os.getpid(),
+        "started": time.time(),
+        "data_dir": str(plan.data_dir),
+        "addresses": addresses,
+        "drain_seconds": plan.drain_seconds,
+    }
 
 
 def _taken(plan: Plan) -> list[dict[str, str]]:

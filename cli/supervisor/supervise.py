@@ -159,8 +159,8 @@ class Supervisor:
     # Telling
 
     def _tell(self, event: str, child: _Child, **what: Any) -> None:
-        self._announce({"event": event, "service": child.program.name, **what})
         self._publish({"services": {c.program.name: _state(c) for c in self._children}})
+        self._announce({"event": event, "service": child.program.name, **what})
 
 
 def _signal(child: _Child, number: signal.Signals) -> None:
@@ -170,7 +170,8 @@ def _signal(child: _Child, number: signal.Signals) -> None:
 
 
 def _state(child: _Child) -> dict[str, Any]:
-    return {"pid": child.pid, "restarts": child.restarts, "address": child.program.address}
+    started = time.time() - (time.monotonic() - child.started)
+    return {"pid": child.pid, "restarts": child.restarts, "address": child.program.address, "started": started}
 
 
 def _in_words(code: int) -> str:

@@ -1,0 +1,80 @@
+"""protostar up"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from cli.failure import CommandFailed
+from cli.present import errors
+from cli.session import Session
+from cli.startup import run
+from cli.startup.startup import NotStarted
+from cli.supervisor import plan
+from svckit.errors import InvalidArgument
+
+_START_SECONDS = 60.0
+
+
+def up(
+    session: Session,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once everything serves.")] = False,
+    api: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where api_svc listens.", show_default=False)
+    ] = None,
+    compute: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="compute_svc.", show_default=False)] = None,
+    image: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="image_svc.", show_default=False)] = None,
+    netblock: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="netblock_svc.", show_default=False)] = None,
+    libvirt_uri: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PROTOSTAR_LIBVIRT_URI", help="qemu:///system or test:///default, for example.", show_default=False
+        ),
+    ] = None,
+    wait: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="How long starting may take.")] = _START_SECONDS,
+) -> None:
+    """Start the four services on this machine and keep them alive.
+
+    Without --detach it stays in front: Ctrl-C stops the services. Guests run on either way.
+    """
+    addresses = {"api": api, "compute": compute, "image": image, "netblock": netblock}
+    wanted = _plan(session, addresses, libvirt_uri)
+    try:
+        asyncio.run(run.run(wanted, session, detach=detach, seconds=wait))
+    except NotStarted as error:
+        errors.show_line(str(error), error.hint, *error.details)
+        raise CommandFailed(str(error)) from None
+
+
+def _plan(session: Session, addresses: dict[str, str | None], libvirt_uri: str | None) -> plan.Plan:
+    # Imported here: it takes half a second, and no other command needs it.
+    from svckit.config import Settings
+
+    given: dict[str, Any] = {f"{name}_address": address for name, address in addresses.items() if address}
+    try:
+        settings = Settings(data_dir=session.data_dir, **given)
+    except ValidationError as error:
+        raise _bad_setting(error) from None
+    _check_length(settings.data_dir)
+    known = {name: str(getattr(settings, f"{name}_address")) for name in addresses}
+    extra = {"PROTOSTAR_LIBVIRT_URI": libvirt_uri} if libvirt_uri else {}
+    return plan.services(settings.data_dir, known, extra, settings.drain_seconds)
+
+
+def _bad_setting(error: ValidationError) -> InvalidArgument:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else "settings"
+    return InvalidArgument(f"{name.removesuffix('_address')}: {first['msg'].removeprefix('Value error, ')}")
+
+
+def _check_length(data_dir: Path) -> None:
+    if len(str(data_dir)) > plan.LONGEST_DATA_DIR:
+        raise InvalidArgument(
+            f"{data_dir} is too long: QEMU's sockets lie in it, and the path of a socket has at most 107 characters; "
+            f"choose a --data-dir of at most {plan.LONGEST_DATA_DIR}",
+            reason="DATA_DIR_TOO_LONG",
+        )
