@@ -49,7 +49,7 @@ def postgres_url(postgres_socket: Path) -> Iterator[str]:
         try:
             yield f"postgresql+psycopg://postgres@/{name}?host={postgres_socket}"
         finally:
-            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+            server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 def _run(program: str, *arguments: object, check: bool = True) -> None:
