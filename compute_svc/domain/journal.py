@@ -1,7 +1,7 @@
 """What a host remembers about the work at one instance, and who may work next. Pure.
 
-The journal answers three questions after a crash: is this command older than one that was already obeyed (fencing), how did
-this operation end, and if it did not, what had it done.
+The journal answers three questions after a crash: is this command older than one that was already obeyed (fencing), how
+did this operation end, and if it did not, what had it done.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class Launch:
 
 @dataclass(frozen=True, kw_only=True)
 class Journal:
-    """The newest work at an instance. `boots` counts launches of its guest, `applied` is the last generation that ended."""
+    """The newest work at an instance. `boots` counts launches of its guest, `applied` is the last generation that
+    ended.
+    """
 
     uid: str
     generation: int

@@ -18,8 +18,8 @@ class Verb(StrEnum):
     DELETE = "delete"
 
 
-# A start. `undefine` stands behind `xml`, unlike in Nova: only the finished XML says whether the definition changes, and a
-# crash or a slow image then never meets an instance that libvirt does not know.
+# A start. `undefine` stands behind `xml`, unlike in Nova: only the finished XML says whether the definition changes,
+# and a crash or a slow image then never meets an instance that libvirt does not know.
 START = (
     "claim",
     "network_info",
@@ -39,6 +39,9 @@ START = (
 SOFT_REBOOT = ("claim", "network_info", "block_device_info", "shutdown", "launch", "running")
 STOP = ("claim", "shutdown", "destroy")
 DELETE = ("claim", "destroy", "undefine", "disks", "instance_dir")
+
+# Steps that change nothing: they need not be told of when an operation that failed says what it had done.
+READING = frozenset({"claim", "network_info", "block_device_info", "disk_info", "xml", "running"})
 
 
 class StepState(StrEnum):
