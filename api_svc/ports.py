@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -169,7 +169,7 @@ class Ended:
 class Compute(Protocol):
     """The hosts' compute_svc. A host that does not answer raises Unavailable."""
 
-    def perform(self, job: Job) -> AsyncIterator[Step | Ended]:
+    def perform(self, job: Job) -> AsyncGenerator[Step | Ended, None]:
         """Have the work of the job's operation done; its steps as they happen, then its end."""
 
     async def cancel(self, job: Job) -> bool:
@@ -178,7 +178,7 @@ class Compute(Protocol):
     async def console(self, address: str, uid: str, max_bytes: int) -> tuple[bytes, bool]:
         """The end of a console, and whether there is more before it."""
 
-    def watch(self, address: str) -> AsyncIterator[HostNews]:
+    def watch(self, address: str) -> AsyncGenerator[HostNews, None]:
         """What a host tells of itself and its guests; ends only by an error."""
 
 
@@ -232,7 +232,7 @@ class Catalogue(Protocol):
     async def delete(self, uid: str) -> None:
         """:raise NotFound: IMAGE_NOT_FOUND."""
 
-    def import_(self, wanted: Import) -> AsyncIterator[Step | Progress | Image]:
+    def import_(self, wanted: Import) -> AsyncGenerator[Step | Progress | Image, None]:
         """Bring it in: steps and progress, then the image. Cancelling leaves nothing behind."""
 
 
@@ -247,3 +247,12 @@ class Work(Protocol):
 
     def superseded(self, operation: Operation) -> None:
         """Stop caring for this one: it has ended because another took its place."""
+
+    def cancel(self, uid: str) -> None:
+        """Cancel was asked for, and written."""
+
+    def wake_in(self, seconds: float) -> None:
+        """Look for what is due, after a while."""
+
+    def is_working_on(self, instance: str) -> bool:
+        """Whether an operation of this instance is in work on this replica."""

@@ -113,3 +113,25 @@ def check_fits_image(flavor: Flavor, image: Image) -> None:
         raise InvalidArgument.field(
             "instance.flavor.memory_mib", f"image {image.display_name!r} needs at least {image.min_memory_mib} MiB"
         )
+
+
+def check_source(source: str) -> None:
+    """An absolute path, or an http or https address."""
+    check_length("source", source, 1, 4096)
+    if not source.startswith(("/", "http://", "https://")) or "\0" in source:
+        raise InvalidArgument.field("source", f"must be an absolute path or an http(s) address, got {source[:80]!r}")
+
+
+def check_sha256(text: str) -> None:
+    """64 hex digits, or empty."""
+    if text and (len(text) != 64 or any(digit not in "0123456789abcdef" for digit in text.lower())):
+        raise InvalidArgument.field("sha256", f"must be 64 hex digits or empty, got {text[:80]!r}")
+
+
+def check_properties(properties: Mapping[str, str]) -> None:
+    """Up to 128 pairs, keys of 1 to 255 characters, values up to 255."""
+    if len(properties) > 128:
+        raise InvalidArgument.field("image.properties", f"must have at most 128 pairs, got {len(properties)}")
+    for key, value in properties.items():
+        check_length(f"image.properties key {key[:20]!r}", key, 1, 255)
+        check_length(f"image.properties.{key}", value, 0, 255)

@@ -8,16 +8,16 @@ from enum import Enum, auto
 
 from api_svc.domain.failure import Failure
 from api_svc.domain.lifecycle import Outcome
-from api_svc.domain.operation import Operation, Result, failing_step
+from api_svc.domain.operation import Operation, Result, Step, failing_step
 from api_svc.domain.plan import BIND, RELEASE
-from api_svc.domain.states import Verb, WaitingFor
+from api_svc.domain.states import StepState, Verb, WaitingFor
 from svckit.errors import Aborted, Cancelled, DeadlineExceeded, ProtostarError, Unavailable
 
 FIRST_DELAY = 0.2
 MAX_DELAY = 5.0
 _STALE = frozenset({"STALE_GENERATION", "SUPERSEDED"})
 _NETBLOCK_STEPS = frozenset({"network_info", "block_device_info", BIND, RELEASE})
-_IMAGE_STEPS = frozenset({"backing", "config_drive", "fetch", "verify", "inspect", "publish"})
+_IMAGE_STEPS = frozenset({"backing", "config_drive", "disks", "fetch", "verify", "inspect", "publish"})
 
 
 class End(Enum):
@@ -85,6 +85,15 @@ def missing_peer(operation: Operation, error: ProtostarError) -> WaitingFor:
     if step in _IMAGE_STEPS or operation.verb is Verb.IMPORT_IMAGE:
         return WaitingFor.IMAGE_SERVICE
     return WaitingFor.HOST if not step else WaitingFor.RETRY
+
+
+def waiting_on(step: Step) -> WaitingFor:
+    """What a step that is told of waits for: a host says so in the step's detail, and whom it lacks by the step."""
+    if step.state is not StepState.RUNNING or not step.detail.startswith("waiting for "):
+        return WaitingFor.NOTHING
+    if step.name in _NETBLOCK_STEPS:
+        return WaitingFor.NETBLOCK_SERVICE
+    return WaitingFor.IMAGE_SERVICE if step.name in _IMAGE_STEPS else WaitingFor.RETRY
 
 
 def next_attempt(operation: Operation, now: datetime, jitter: float) -> datetime:

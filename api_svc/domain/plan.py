@@ -1,4 +1,4 @@
-"""Which steps a task has: the plan that a validate_only request is answered with (design §6)."""
+"""Which steps a task has, in the order in which hosts do them: what a validate_only request is answered with."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _BOOT = (
     "network_info",
     "block_device_info",
     "destroy",
-    "undefine",
     "instance_dir",
     "disk_info",
     "backing",
     "config_drive",
     "xml",
+    "undefine",
     "define",
     "launch",
     "running",
@@ -29,9 +29,9 @@ _STEPS: Mapping[TaskState, tuple[str, ...]] = {
     TaskState.SPAWNING: (BIND, *_BOOT),
     TaskState.POWERING_ON: _BOOT,
     TaskState.POWERING_OFF: ("claim", "shutdown", "destroy"),
-    TaskState.REBOOTING: ("claim", "shutdown", "launch", "running"),
+    TaskState.REBOOTING: ("claim", "network_info", "block_device_info", "shutdown", "launch", "running"),
     TaskState.REBOOTING_HARD: _BOOT,
-    TaskState.DELETING: ("claim", "destroy", "undefine", "remove_disks", RELEASE),
+    TaskState.DELETING: ("claim", "destroy", "undefine", "disks", "instance_dir", RELEASE),
 }
 IMPORT = ("fetch", "verify", "inspect", "publish")
 

@@ -44,8 +44,8 @@ class Peers:
 
 
 class Attempt:
-    """`operation` is how it stands now. What is told of it is on the board at once, and in the database from time to time:
-    `told` counts the news, `written` how many of them are there.
+    """`operation` is how it stands now. What is told of it is on the board at once, and in the database from time to
+    time: `told` counts the news, `written` how many of them are there.
     """
 
     def __init__(self, operation: Operation, placed: Placed | None, peers: Peers, board: Board, clock: Clock) -> None:
@@ -160,24 +160,26 @@ class Attempt:
         )
         if self.operation.cancel_requested:
             self._cancelling = asyncio.create_task(self._cancel_at_host(self._job))
-        async for event in self._peers.compute.perform(self._job):
-            if isinstance(event, Ended):
-                self._job = None
-                return event
-            self._on_step(event)
+        async with contextlib.aclosing(self._peers.compute.perform(self._job)) as told:
+            async for event in told:
+                if isinstance(event, Ended):
+                    self._job = None
+                    return event
+                self._on_step(event)
         raise Internal(f"the host ended its work on {self.operation.name} without a result", reason="NO_RESULT")
 
     async def _import(self) -> Verdict:
         wanted = self.operation.parameters.import_
         assert wanted is not None
-        async for event in self._peers.catalogue.import_(wanted):
-            match event:
-                case Step():
-                    self._on_step(event)
-                case Progress():
-                    self.tell(progress=event)
-                case Image():
-                    return Verdict(end=End.SUCCEEDED, result=Result(image=event))
+        async with contextlib.aclosing(self._peers.catalogue.import_(wanted)) as told:
+            async for event in told:
+                match event:
+                    case Step():
+                        self._on_step(event)
+                    case Progress():
+                        self.tell(progress=event)
+                    case Image():
+                        return Verdict(end=End.SUCCEEDED, result=Result(image=event))
         raise Internal(f"the import of {self.operation.name} ended without an image", reason="NO_RESULT")
 
     async def _compensated(self, verdict: Verdict) -> Verdict:
@@ -228,7 +230,7 @@ class Attempt:
 
     def _on_step(self, step: Step) -> None:
         named = step if step.attempt else replace(step, attempt=self.operation.attempt)
-        waiting = WaitingFor.CANCEL if self.operation.cancel_requested else WaitingFor.NOTHING
+        waiting = WaitingFor.CANCEL if self.operation.cancel_requested else judgement.waiting_on(named)
         self.tell(steps=with_step(self.operation.steps, named), waiting_for=waiting)
 
 

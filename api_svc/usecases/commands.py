@@ -67,7 +67,11 @@ class Commands:
     async def _plan(self, caller: Caller, command: InstanceCommand) -> Operation:
         async with self._store.reading() as session:
             admitted = admission.admit(caller, await session.instances.find(command.uid), command)
-        return as_plan(new_operation(caller, admitted.placed.instance, command, self._clock()))
+        instance = admitted.placed.instance
+        operation = new_operation(caller, instance, command, self._clock())
+        if admitted.verdict is Verdict.BEGIN:
+            return as_plan(operation, Result(instance=instance))
+        return replace(as_plan(operation, Result(instance=instance)), no_op=True, steps=())
 
     async def _accept(self, session: Session, caller: Caller, command: InstanceCommand) -> _Accepted:
         admitted = admission.admit(caller, await session.instances.find(command.uid), command)
@@ -117,14 +121,14 @@ async def claim(
         raise admission.concurrent_update(instance)
     superseded = None
     if instance.current_operation:
-        superseded = await _supersede(session, board, instance, operation)
+        superseded = await _supersede(session, board, begun, instance.current_operation, operation)
     await session.operations.add(operation)
     await session.events.add(event.of_operation(operation, begun, "start", operation.create_time))
     return superseded
 
 
-async def _supersede(session: Session, board: Board, instance: Instance, by: Operation) -> Operation | None:
-    older = await session.operations.find(instance.current_operation)
+async def _supersede(session: Session, board: Board, begun: Instance, holder: str, by: Operation) -> Operation | None:
+    older = await session.operations.find(holder)
     if older is None:
         return None
     live = board.live(older.uid)
@@ -139,7 +143,7 @@ async def _supersede(session: Session, board: Board, instance: Instance, by: Ope
     )
     if not await session.operations.save(ended):
         return None
-    await session.events.add(event.of_operation(ended, instance, "error", by.create_time))
+    await session.events.add(event.of_operation(ended, begun, "error", by.create_time))
     return ended
 
 
@@ -175,8 +179,8 @@ def leased(operation: Operation, lease: Lease | None) -> Operation:
     return replace(operation, lease=lease, attempt=1) if lease else operation
 
 
-def as_plan(operation: Operation) -> Operation:
-    """The finished, nameless answer to validate_only: what would be done."""
+def as_plan(operation: Operation, result: Result) -> Operation:
+    """The finished, nameless answer to validate_only: what would be done, and to what."""
     return replace(
         operation,
         uid="",
@@ -184,6 +188,7 @@ def as_plan(operation: Operation) -> Operation:
         steps=operation.steps or plan.steps_of(operation.task),
         waiting_for=WaitingFor.NOTHING,
         request=None,
+        result=result,
     )
 
 
@@ -199,3 +204,10 @@ def no_op(operation: Operation, instance: Instance) -> Operation:
         end_time=operation.create_time,
         result=Result(instance=instance, outcome=stop),
     )
+
+
+async def claim_new(session: Session, instance: Instance, operation: Operation) -> None:
+    """Write a new instance, which `operation` holds. :raise AlreadyExists: INSTANCE_ALREADY_EXISTS."""
+    await session.instances.add(instance)
+    await session.operations.add(operation)
+    await session.events.add(event.of_operation(operation, instance, "start", operation.create_time))

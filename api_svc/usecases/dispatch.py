@@ -1,8 +1,8 @@
 """The dispatcher: has every accepted operation worked on by exactly one replica at a time, until it has ended.
 
 An operation belongs to whoever holds its lease. The replica that accepts it takes the lease in the same transaction;
-what has no lease, or an expired one, is claimed. Claiming is woken by the commit that queued something; a sweep is the net
-under it. The lease is prolonged while work goes on, and with it what the work has told is written.
+what has no lease, or an expired one, is claimed. Claiming is woken by the commit that queued something; a sweep is the
+net under it. The lease is prolonged while work goes on, and with it what the work has told is written.
 """
 
 from __future__ import annotations
@@ -97,7 +97,6 @@ class Dispatcher:
         self._board.publish(operation)
 
     def cancel(self, uid: str) -> None:
-        """Cancel was asked for, and written."""
         attempt = self._attempts.get(uid)
         if attempt is not None:
             attempt.cancel()
@@ -105,14 +104,12 @@ class Dispatcher:
             self._wake.set()
 
     def wake_in(self, seconds: float) -> None:
-        """Look for due operations after a while."""
         if seconds <= 0:
             self._wake.set()
         else:
             asyncio.get_running_loop().call_later(seconds, self._wake.set)
 
     def is_working_on(self, instance: str) -> bool:
-        """Whether an attempt at an operation of this instance is in flight here."""
         return any(attempt.operation.target_uid == instance for attempt in self._attempts.values())
 
     # --- its own life ---
@@ -299,7 +296,7 @@ def _logged(operation: Operation) -> Iterator[None]:
 
 
 def _traced(operation: Operation) -> contextlib.AbstractContextManager[object]:
-    """An attempt is a child of the call that was accepted: one trace shows all of them. Later ones are linked to it too."""
+    """An attempt is a child of the call that was accepted, later ones too, and linked: one trace shows them all."""
     return tracing.span(
         f"operation {operation.verb.lower()}",
         {

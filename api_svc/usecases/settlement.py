@@ -59,6 +59,8 @@ class Settlement:
             ended = await self.end(session, operation, instance, verdict, owner=self._owner)
             await failpoint("api.finish.before_commit")
         await failpoint("api.finish.after_commit")
+        if verdict.outcome.power is not None:
+            self._sightings.settle(verdict.outcome.power)
         self.announce(ended)
         return ended
 

@@ -1,31 +1,52 @@
-"""The latest that hosts said of guests, before it is written."""
+"""What hosts said of guests, between being heard and being written."""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from api_svc.domain.observation import Observation
+from api_svc.domain.states import PowerState
 
 
 class Sightings:
-    """By instance; one is there until it was written or found to change nothing."""
+    """The latest of each instance, until it was written or found to change nothing.
+
+    It also remembers what this replica wrote last, so that the end of a start, which tells of the running guest, is not
+    followed by another look into the database when the host's own report of the same arrives.
+    """
 
     def __init__(self) -> None:
-        self._latest: dict[str, Observation] = {}
+        self._latest: dict[str, tuple[Observation, datetime]] = {}
+        self._written: dict[str, tuple[PowerState, int]] = {}
 
-    def note(self, seen: Observation) -> None:
-        """Keep it, unless a later one is kept already."""
+    def note(self, seen: Observation, at: datetime) -> bool:
+        """Keep it, unless a later one is kept already, or it says what was written last; whether it was kept."""
         known = self._latest.get(seen.uid)
-        if known is None or known.observed_at <= seen.observed_at:
-            self._latest[seen.uid] = seen
+        if known is not None and known[0].observed_at > seen.observed_at:
+            return False
+        if self._written.get(seen.uid) == (seen.power_state, seen.generation):
+            self._latest.pop(seen.uid, None)
+            return False
+        self._latest[seen.uid] = (seen, known[1] if known else at)
+        return True
 
     def latest(self, uid: str) -> Observation | None:
-        """Of one instance."""
-        return self._latest.get(uid)
+        """Of one instance, if it is not written yet."""
+        known = self._latest.get(uid)
+        return known[0] if known else None
 
-    def waiting(self) -> list[Observation]:
-        """All that are kept."""
+    def waiting(self) -> list[tuple[Observation, datetime]]:
+        """All that are kept, and since when."""
         return list(self._latest.values())
 
     def settle(self, seen: Observation) -> None:
         """It was written, or changed nothing; a later one stays."""
-        if self._latest.get(seen.uid) == seen:
+        self._written[seen.uid] = (seen.power_state, seen.generation)
+        known = self._latest.get(seen.uid)
+        if known is not None and known[0].observed_at <= seen.observed_at:
             del self._latest[seen.uid]
+
+    def forget(self, uid: str) -> None:
+        """It is gone."""
+        self._latest.pop(uid, None)
+        self._written.pop(uid, None)
