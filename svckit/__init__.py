@@ -15,9 +15,3 @@ process     the one door to subprocesses
 files       writes that survive power loss
 failpoints  named places to die at, inert unless asked for
 """
-
-import os
-
-# gRPC runs code of its own in every forked child, which aborts the children that libvirt's embedded driver forks (and slows
-# every other one). It reads this when its first channel or server is made, which is always after svckit was imported.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
