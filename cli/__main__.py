@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# gRPC's C code would speak to the user of its own troubles; it asks for this when it is loaded.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 from cli import command
 from cli.app import app
 

@@ -148,7 +148,7 @@ def _keep_spans(folder: Path) -> None:
 def main(app: typer.Typer) -> None:
     """Run the application; nobody who types a command ever sees a traceback, unless PROTOSTAR_DEBUG is set."""
     try:
-        app()
+        app(prog_name="protostar")
     except BrokenPipeError:  # the reader, `head` for example, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:

@@ -70,7 +70,7 @@ class Api:
         """A List call's answer with all its pages in one, or the first `at_most` entries."""
         request.page_size = min(at_most or _PAGE, _PAGE)
         whole = await self.call(method, request)
-        (field,) = (entry for entry in whole.DESCRIPTOR.fields if entry.name != "next_page_token" and entry.is_repeated)
+        (field,) = (field for field in whole.DESCRIPTOR.fields if field.is_repeated and field.message_type)
         entries = getattr(whole, field.name)
         while whole.next_page_token and (not at_most or len(entries) < at_most):
             request.page_token = whole.next_page_token

@@ -63,16 +63,10 @@ def _say(operation: Operation, called: str) -> None:
 
 def _show_failure(operation: Operation, called: str) -> None:
     failed = outcomes.failure(operation)
+    error = failed.error
     verb = words.enum(outcomes.metadata_of(operation), "verb").lower().replace("_", " ")
     place = f" at step {failed.step}" if failed.step else ""
     terminal.note(("✗ ", "bad"), f"{verb} {called} failed{place} after {words.duration(failed.took)}")
-    errors.show_line(
-        f"{failed.error.reason}: {failed.error.message}", hints.hint(failed.error.reason, _about(failed, called))
-    )
-    terminal.note(
-        ("  → ", "quiet"), ("protostar trace ", "command"), (operation.name, "command"), "   shows every step"
-    )
-
-
-def _about(failed: outcomes.Failure, called: str) -> dict[str, str]:
-    return {"instance": called, **failed.error.metadata}
+    errors.show_line(f"{error.reason}: {error.message}", hints.hint(error.reason, error.metadata, called))
+    trace = (f"protostar trace {operation.name}", "command")
+    terminal.note(("  → ", "quiet"), trace, "   shows every step")

@@ -12,18 +12,25 @@ def unseen(previous: str, current: str) -> str:
     """
     if current.startswith(previous):
         return current[len(previous) :]
+    shared = _overlap(previous, current)
+    return current[shared:] if shared else _after_tail(previous, current)
+
+
+def _overlap(previous: str, current: str) -> int:
+    """How long the longest beginning of `current` is that ends `previous`."""
     probe = current[:_PROBE]
-    begin = previous.find(probe) if probe else -1
+    begin = previous.find(probe) if len(probe) == _PROBE else -1
     while begin >= 0:
         shared = len(previous) - begin
         if previous[begin:] == current[:shared]:
-            return current[shared:]
+            return shared
         begin = previous.find(probe, begin + 1)
-    return _after_tail(previous, current)
+    short = range(min(len(probe), len(previous)), 0, -1)
+    return next((shared for shared in short if previous.endswith(current[:shared])), 0)
 
 
 def _after_tail(previous: str, current: str) -> str:
-    """`current` reaches back further than `previous`, or the first character was cut in half between two answers."""
+    """`current` reaches back further than `previous`, or its first character was cut in half."""
     tail = previous[-1024:]
     place = current.rfind(tail) if tail else -1
     return current[place + len(tail) :] if place >= 0 else current

@@ -52,6 +52,7 @@ def launch(plan: Plan, *, detach: bool) -> Launch:
         stdin=subprocess.PIPE,
         pass_fds=(write_end,),
         start_new_session=True,
+        env={name: value for name, value in os.environ.items() if (name, value) != ("GRPC_VERBOSITY", "NONE")},
         cwd="/",  # Python looks for modules in the current folder first: the user's must not be it
     )
     os.close(write_end)

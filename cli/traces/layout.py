@@ -14,6 +14,7 @@ _SMALLEST_BAR = 12
 _LARGEST_LABEL = 60
 _GAPS = 6
 _INDENT = 2
+_DEEPEST = 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ def lay_out(roots: Sequence[Node], width: int) -> Waterfall:
     """Where everything goes. There is room for a bar however narrow the terminal is."""
     nodes = [(depth, node) for root in roots for depth, node in root.walk()]
     start = min((node.span.start for _, node in nodes), default=0)
-    end = max((node.span.end for _, node in nodes), default=0)
+    end = max((max(node.span.start, node.span.end) for _, node in nodes), default=0)
     total = max(end - start, 1)
     labels = [_label(depth, node) for depth, node in nodes]
     label_width, bar_width = _widths(max((len(label) for label in labels), default=0), width)
@@ -82,7 +83,9 @@ def shortened(text: str, width: int) -> str:
 def _label(depth: int, node: Node) -> str:
     attempt = node.span.attributes.get("protostar.attempt", "")
     later = f"attempt {attempt}: " if attempt else "later attempt: "
-    return " " * (_INDENT * depth) + (later if node.linked and depth == 0 else "") + short_name(node.span)
+    return (
+        " " * (_INDENT * min(depth, _DEEPEST)) + (later if node.linked and depth == 0 else "") + short_name(node.span)
+    )
 
 
 def _is_origin(node: Node) -> bool:

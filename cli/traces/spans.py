@@ -68,7 +68,8 @@ def read(line: str | bytes) -> Iterator[Span]:
 
 
 def _span(entry: Mapping[str, Any], service: str) -> Span:
-    status = entry.get("status", {})
+    status = entry.get("status")
+    status = status if isinstance(status, dict) else {}
     start = _number(entry.get("startTimeUnixNano"))
     return Span(
         trace_id=str(entry["traceId"]).lower(),

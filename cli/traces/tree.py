@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cli.traces.spans import CLIENT, SERVER, Span
 
 # Two processes on one machine measure the same call a little differently; that is not a wrong clock.
 _TOLERANCE_NS = 20_000_000
+
+Key = tuple[str, str]  # trace and span
 
 
 @dataclass
@@ -37,10 +39,11 @@ def build(spans: Sequence[Span], trace_id: str) -> list[Node]:
     """
     nodes = {(span.trace_id, span.span_id): Node(span) for span in sorted(spans, key=_order)}
     parents = {key: (node.span.trace_id, node.span.parent_id) for key, node in nodes.items()}
+    openings = _ring_openings(parents)
     roots: list[Node] = []
     for key, node in nodes.items():
         parent = nodes.get(parents[key])
-        if parent is None or _is_own_ancestor(key, parents):
+        if parent is None or key in openings:
             node.linked = node.span.trace_id != trace_id
             roots.append(node)
         else:
@@ -54,14 +57,19 @@ def _order(span: Span) -> tuple[int, int, str]:
     return (span.start, -span.end, span.span_id)
 
 
-def _is_own_ancestor(key: tuple[str, str], parents: dict[tuple[str, str], tuple[str, str]]) -> bool:
-    """Whether parents go in a ring that this span begins; broken spans could. Exactly one span of a ring says yes."""
-    seen = [key]
-    current = parents[key]
-    while current in parents and current not in seen:
-        seen.append(current)
-        current = parents[current]
-    return current == key and key == min(seen)
+def _ring_openings(parents: Mapping[Key, Key]) -> set[Key]:
+    """One span of each ring that parents form; only broken spans do."""
+    openings: set[Key] = set()
+    settled: set[Key] = set()
+    for key in parents:
+        path: dict[Key, None] = {}
+        while key in parents and key not in settled and key not in path:
+            path[key] = None
+            key = parents[key]
+        if key in path:
+            openings.add(key)
+        settled.update(path)
+    return openings
 
 
 def _agree_on_time(root: Node) -> None:
