@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -42,10 +43,10 @@ async def run(argv: Sequence[str], *, seconds: float, limits: Limits | None = No
         argv[0].rsplit("/", 1)[-1] + " " + (argv[1] if len(argv) > 1 else ""),
         {"process.command_line": shlex.join(argv)},
     ):
-        process = await _spawn([*(limits.prefix() if limits else []), _path_of(argv[0]), *argv[1:]])
+        process = await _spawn([*(limits.prefix() if limits else []), _path_of(argv[0]), *argv[1:]], stdin)
         try:
             async with asyncio.timeout(seconds):
-                out, err = await process.communicate(stdin)
+                out, err = await process.communicate()
         except TimeoutError:
             raise DeadlineExceeded(
                 f"{argv[0]} did not end within {seconds:g} s and was killed", reason="TOOL_TIMEOUT"
@@ -74,9 +75,15 @@ def _path_of(tool: str) -> str:
     return path
 
 
-async def _spawn(argv: Sequence[str]) -> asyncio.subprocess.Process:
+async def _spawn(argv: Sequence[str], stdin: bytes) -> asyncio.subprocess.Process:
+    """Its input is a file in memory and not a pipe: a program may end before anybody has written to it."""
     pipe = asyncio.subprocess.PIPE
-    return await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=pipe)
+    descriptor = os.memfd_create("stdin")
+    try:
+        os.pwrite(descriptor, stdin, 0)
+        return await asyncio.create_subprocess_exec(*argv, stdin=descriptor, stdout=pipe, stderr=pipe)
+    finally:
+        os.close(descriptor)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

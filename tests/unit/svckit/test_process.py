@@ -15,6 +15,10 @@ async def test_answers_stdout() -> None:
     assert await process.run(["cat"], seconds=5, stdin=b"x") == b"x"
 
 
+async def test_a_program_that_ends_before_it_was_given_its_input_has_ended_well() -> None:
+    assert await process.run(["true"], seconds=5, stdin=bytes(1 << 20)) == b""
+
+
 async def test_failure_tells_status_and_stderr() -> None:
     with pytest.raises(Internal) as caught:
         await process.run(["sh", "-c", "echo bad >&2; exit 3"], seconds=5)
