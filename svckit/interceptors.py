@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -71,11 +72,14 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _stream(self, handle: Any, call: grpc.HandlerCallDetails) -> Any:
-        async def wrapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        # A coroutine that writes, not a generator that yields: a generator whose client goes away is closed by whoever
+        # finds it, outside of the context in which its span was begun, and what it iterates over is not closed at all.
+        async def wrapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             with _Call(call, context) as current:
                 try:
-                    async for response in handle(request, context):
-                        yield response
+                    async with contextlib.aclosing(handle(request, context)) as responses:
+                        async for response in responses:
+                            await context.write(response)
                 except Exception as error:
                     await current.abort(error)
                 current.succeed()
