@@ -10,19 +10,30 @@ from datetime import timedelta
 from pathlib import Path
 
 from google.longrunning import operations_pb2_grpc
-from protostar.api.v1 import host_pb2_grpc, image_pb2_grpc, instance_service_pb2_grpc, operation_pb2_grpc
+from protostar.api.v1 import (
+    host_pb2_grpc,
+    image_pb2_grpc,
+    instance_service_pb2_grpc,
+    network_pb2_grpc,
+    operation_pb2_grpc,
+    volume_pb2_grpc,
+)
 
 from api_svc.adapters.compute_client import ComputeClient
 from api_svc.adapters.image_client import CatalogueClient
 from api_svc.adapters.netblock_client import NetblockClient
+from api_svc.adapters.netblock_doors import DisksClient, NetblockPassage
 from api_svc.adapters.store import SqlStore
 from api_svc.config import ApiSettings
 from api_svc.domain.placement import Capacity
 from api_svc.rpc.hosts import HostServicer
 from api_svc.rpc.images import ImageServicer
 from api_svc.rpc.instances import InstanceServicer
+from api_svc.rpc.networks import NetworkServicer
 from api_svc.rpc.operations import OperationServicer, OperationsServicer
+from api_svc.rpc.volumes import VolumeServicer
 from api_svc.usecases import housekeeping
+from api_svc.usecases.attachments import Attachments
 from api_svc.usecases.attempt import Peers
 from api_svc.usecases.board import Bell, Board
 from api_svc.usecases.changes import Changes
@@ -73,6 +84,8 @@ class _Service:
         database = Database(settings.api_database_url)
         lifecycle.on_close(database.close)
         self._store = SqlStore(database)
+        self._netblock = channel.connect(settings.netblock_address)
+        lifecycle.on_close(lambda: self._netblock.close())
         self._peers = self._connect()
         owner = f"{settings.api_replica}/{uuid.uuid4()}"
         self._settlement = Settlement(
@@ -98,11 +111,10 @@ class _Service:
     def _connect(self) -> Peers:
         compute = ComputeClient()
         image = channel.connect(self._settings.image_address)
-        netblock = channel.connect(self._settings.netblock_address)
         self._lifecycle.on_close(compute.close)
         self._lifecycle.on_close(lambda: image.close())
-        self._lifecycle.on_close(lambda: netblock.close())
-        return Peers(compute=compute, netblock=NetblockClient(netblock), catalogue=CatalogueClient(image))
+        netblock = NetblockClient(self._netblock)
+        return Peers(compute=compute, netblock=netblock, catalogue=CatalogueClient(image))
 
     def run(self) -> None:
         """Start what works in the background, for as long as the daemon lives."""
@@ -155,6 +167,23 @@ class _Service:
                 ImageServicer(images),
             ),
             Servicer("protostar.api.v1.HostService", host_pb2_grpc.add_HostServiceServicer_to_server, hosts),
+            *self._networks_and_volumes(),
+        )
+
+    def _networks_and_volumes(self) -> Sequence[Servicer]:
+        passage = NetblockPassage(self._netblock)
+        attachments = Attachments(self._store, DisksClient(self._netblock), self._news.bell, utcnow)
+        return (
+            Servicer(
+                "protostar.api.v1.NetworkService",
+                network_pb2_grpc.add_NetworkServiceServicer_to_server,
+                NetworkServicer(passage),
+            ),
+            Servicer(
+                "protostar.api.v1.VolumeService",
+                volume_pb2_grpc.add_VolumeServiceServicer_to_server,
+                VolumeServicer(passage, attachments),
+            ),
         )
 
     def _instances(self) -> InstanceServicer:

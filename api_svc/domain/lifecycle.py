@@ -86,11 +86,11 @@ def check(instance: Instance, task: TaskState) -> None:
     rule = RULES[task]
     takes_over = instance.task_state in rule.supersedes
     if instance.vm_state not in rule.allowed and not takes_over:
-        raise _invalid_state(instance, rule, "vm_state", instance.vm_state, sorted(rule.allowed))
+        raise invalid_state(instance, rule.verb, "vm_state", instance.vm_state, sorted(rule.allowed))
     if not instance.at_rest and not takes_over:
-        raise _in_progress(instance)
+        raise in_progress(instance)
     if rule.needs_launch and instance.launch_time is None:
-        raise _invalid_state(instance, rule, "launch_time", "unset", ["set"])
+        raise invalid_state(instance, rule.verb, "launch_time", "unset", ["set"])
 
 
 def begin(instance: Instance, task: TaskState, operation: str, at: datetime) -> Instance:
@@ -107,7 +107,7 @@ def resume(instance: Instance, task: TaskState, operation: str, at: datetime) ->
     :raise Aborted: OPERATION_IN_PROGRESS.
     """
     if not instance.at_rest:
-        raise _in_progress(instance)
+        raise in_progress(instance)
     seen = VmState.STOPPED if task is TaskState.POWERING_ON else instance.vm_state
     return _claim(replace(instance, vm_state=seen), task, operation, at)
 
@@ -211,11 +211,11 @@ def superseded(operation: Operation, by: str) -> Aborted:
     )
 
 
-def _invalid_state(instance: Instance, rule: Rule, attr: str, value: str, allowed: list[str]) -> FailedPrecondition:
-    verb = rule.verb.lower()
+def invalid_state(instance: Instance, verb: str, attr: str, value: str, allowed: list[str]) -> FailedPrecondition:
+    """It is not in a state in which this can be done to it."""
     wanted = " or ".join(allowed)
     hint = " (a hard reboot boots what never ran)" if attr == "launch_time" else ""
-    description = f"cannot {verb} {instance.name} while its {attr} is {value}; it must be {wanted}{hint}"
+    description = f"cannot {verb.lower()} {instance.name} while its {attr} is {value}; it must be {wanted}{hint}"
     return FailedPrecondition(
         description,
         reason="INSTANCE_INVALID_STATE",
@@ -224,7 +224,8 @@ def _invalid_state(instance: Instance, rule: Rule, attr: str, value: str, allowe
     )
 
 
-def _in_progress(instance: Instance) -> Aborted:
+def in_progress(instance: Instance) -> Aborted:
+    """Another task is in flight."""
     operation = f"operations/{instance.current_operation}"
     return Aborted(
         f"{instance.name} is {instance.task_state}; wait for {operation}, then try again",
