@@ -56,7 +56,7 @@ def _plan(session: Session, addresses: dict[str, str | None], libvirt_uri: str |
 
     given: dict[str, Any] = {f"{name}_address": address for name, address in addresses.items() if address}
     try:
-        settings = Settings(data_dir=session.data_dir, **given)
+        settings = Settings.read(data_dir=session.data_dir, **given)
     except ValidationError as error:
         raise _bad_setting(error) from None
     _check_length(settings.data_dir)

@@ -116,8 +116,8 @@ class LiveSteps:
 
     def _render(self) -> RenderableType:
         rows = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=False)
-        for _ in range(4):
-            rows.add_column(no_wrap=True, overflow="ellipsis")
+        for side in ("left", "left", "right", "left"):
+            rows.add_column(justify=side, no_wrap=True, overflow="ellipsis")
         for step in self._metadata.steps:
             rows.add_row(self._mark(step), Text(words.printable(step.name)), self._clock(step), _detail(step))
         parts: list[RenderableType] = [Text(self._headline, style="bold")]
@@ -141,8 +141,8 @@ class LiveSteps:
         if step.state == operation_pb2.STEP_STATE_RUNNING:
             # Since we heard of it: the server's clock need not be ours.
             began = self._began[(step.name, step.attempt)]
-            return Text(f"{time.monotonic() - began:.1f} s", style="busy", justify="right")
-        return Text(_took(step), style="quiet", justify="right")
+            return Text(f"{time.monotonic() - began:.1f} s", style="busy")
+        return Text(_took(step), style="quiet")
 
 
 def step_line(step: operation_pb2.Step) -> Text:

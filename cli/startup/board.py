@@ -33,11 +33,11 @@ class Board:
         self._rows = {program.name: _Row(program.name, program.address) for program in programs}
         self._rows["host"] = _Row("host", "", remark="waiting for compute_svc to report")
         self._began = time.monotonic()
+        self._quiet = quiet
+        self._ended = False
         console = terminal.err()
         alive = console.is_terminal and terminal.speaks_unicode(console)
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=10) if alive else None
-        self._quiet = quiet
-        self._ended = False
 
     def __enter__(self) -> Self:
         if self._live:
