@@ -9,5 +9,5 @@ from api_svc.config import ApiSettings
 from svckit import server
 
 if __name__ == "__main__":
-    settings = ApiSettings()
+    settings = ApiSettings.read()
     server.run("api_svc", settings.api_address, settings, partial(build, settings))

@@ -1,5 +1,3 @@
-import os
+"""One host: the libvirt connection, its guests, the order of a start; no database, a small journal."""
 
-# gRPC runs code of its own in every forked child. libvirt's embedded driver forks in this process, and those children
-# abort in it: no QEMU can even be probed. gRPC reads this when it is imported, so it stands before every other import.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+import svckit  # noqa: F401  # before anything imports grpc, see there

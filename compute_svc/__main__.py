@@ -9,7 +9,7 @@ from svckit.server import run
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
-    settings = ComputeSettings()
+    settings = ComputeSettings.read()
     run("compute_svc", settings.compute_address, settings, lambda lifecycle: build(lifecycle, settings))
 
 

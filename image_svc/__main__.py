@@ -5,5 +5,5 @@ from image_svc.config import ImageSettings
 from svckit import server
 
 if __name__ == "__main__":
-    settings = ImageSettings()
+    settings = ImageSettings.read()
     server.run("image_svc", settings.image_address, settings, bootstrap(settings))

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from svckit.config import Settings
 
 _GIB = 1024**3
+
+
+def _split(value: Any) -> Any:
+    return value.split(":") if isinstance(value, str) else value
 
 
 class ImageSettings(Settings):
@@ -17,8 +22,8 @@ class ImageSettings(Settings):
 
     images_path: Path = Field(default=Path(), description="files of the catalogue; default DATA_DIR/images")
     image_database_url: str = Field(default="", description="default SQLite in DATA_DIR/image.sqlite3")
-    image_source_roots: tuple[Path, ...] = Field(
-        default=(Path("/"),), description="folders that images may be imported from, as a JSON list"
+    image_source_roots: Annotated[tuple[Path, ...], BeforeValidator(_split)] = Field(
+        default=(Path("/"),), description="folders that images may be imported from, separated by colons"
     )
     image_max_bytes: int = Field(default=128 * _GIB, gt=0, description="largest file that is imported")
     image_max_virtual_bytes: int = Field(default=2048 * _GIB, gt=0, description="largest disk a guest may see of one")

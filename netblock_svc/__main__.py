@@ -5,5 +5,5 @@ from netblock_svc.config import NetblockSettings
 from svckit.server import run
 
 if __name__ == "__main__":
-    settings = NetblockSettings()
+    settings = NetblockSettings.read()
     run("netblock_svc", settings.netblock_address, settings, wire(settings))

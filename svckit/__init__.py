@@ -15,3 +15,9 @@ process     the one door to subprocesses
 files       writes that survive power loss
 failpoints  named places to die at, inert unless asked for
 """
+
+import os
+
+# gRPC runs code of its own in every forked child. libvirt's embedded driver forks inside compute_svc, and those children
+# abort in it: no QEMU can even be probed. gRPC reads this when it is imported, so every service imports svckit first.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
