@@ -37,7 +37,9 @@ async def launch(run: Run, host: Host) -> None:
         try:
             await hypervisor.launch(run.uid)
         except Internal as error:
-            raise await _died(run, host, error.message) from error
+            if await hypervisor.log_size(run.uid) > now.log_size:
+                raise await _died(run, host, error.message) from error
+            raise
         await step.inside()
         step.note(f"boot {boot}")
 

@@ -41,9 +41,9 @@ class Progress:
 
     @property
     def current(self) -> str:
-        """The step that was begun last and has not ended; the last one if all have."""
-        running = [step.name for step in self._steps.values() if step.state is StepState.RUNNING]
-        return running[-1] if running else next(reversed(self._steps), "")
+        """The step that was begun first of those that have not ended; the last one if all have."""
+        running = (step.name for step in self._steps.values() if step.state is StepState.RUNNING)
+        return next(running, next(reversed(self._steps), "claim"))
 
     def put(self, step: Step) -> None:
         """Tell how a step stands."""

@@ -63,6 +63,7 @@ class Work:
         if self._verdict is not None:
             return
         self._verdict = verdict
+        verdict.metadata.setdefault("step", self.progress.current)
         if self._doing is not None:
             self._doing.cancel()
         elif self._queued:
@@ -114,11 +115,7 @@ class Work:
 
     def _time_is_up(self) -> None:
         step = self.progress.current
-        self.interrupt(
-            DeadlineExceeded(
-                f"the operation's time was up at step {step or 'claim'}", metadata={"step": step or "claim"}
-            )
-        )
+        self.interrupt(DeadlineExceeded(f"the operation's time was up at step {step}", metadata={"step": step}))
 
     async def _work(self, until: float) -> None:
         run = await self._claim(until)
