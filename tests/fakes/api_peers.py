@@ -20,7 +20,6 @@ from protostar.image.v1 import image_pb2 as catalogue_pb2
 from protostar.image.v1 import image_pb2_grpc as catalogue_pb2_grpc
 from protostar.netblock.v1 import netblock_pb2, netblock_pb2_grpc
 
-
 from svckit.errors import Aborted, Cancelled, NotFound, ProtostarError
 from svckit.interceptors import ServerInterceptor
 
@@ -64,7 +63,7 @@ class Work:
 
 
 class FakeHost(compute_pb2_grpc.ComputeServiceServicer):
-    """One host. `hold[step]` makes every work wait before that step until it is set; `fail[step]` makes it fail there."""
+    """One host. `hold[step]` makes work wait before that step until it is set, `fail[step]` makes it fail there."""
 
     def __init__(self, name: str = "here") -> None:
         self.name = name
@@ -198,7 +197,9 @@ class FakeHost(compute_pb2_grpc.ComputeServiceServicer):
 
     def _started(self, uid: str) -> compute_pb2.StartResult:
         port = instance_pb2.InstancePort(
-            port=f"ports/{uuid.uuid5(uuid.NAMESPACE_OID, uid)}", mac_address="52:54:00:00:00:01", ip_addresses=["10.0.0.5"]
+            port=f"ports/{uuid.uuid5(uuid.NAMESPACE_OID, uid)}",
+            mac_address="52:54:00:00:00:01",
+            ip_addresses=["10.0.0.5"],
         )
         return compute_pb2.StartResult(power=self.observation(uid), ports=[port], fast_start=self.guests[uid].boots > 1)
 
@@ -382,5 +383,3 @@ class Peers:
         await server.stop(0)
         with contextlib.suppress(FileNotFoundError):
             Path(self.addresses[name].removeprefix("unix:")).unlink()
-
-

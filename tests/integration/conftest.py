@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from protostar.api.v1 import image_pb2
+
 from tests.client import Client
+from tests.integration.api_fixtures import data, door, migrated, peers
 from tests.stack import Stack
+
+__all__ = ["data", "door", "migrated", "peers"]
 
 
 @pytest.fixture(scope="module")
