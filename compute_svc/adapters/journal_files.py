@@ -83,7 +83,7 @@ class JournalFiles:
         descriptor = self._open(path)
         try:
             before = os.fstat(descriptor).st_size
-            line = _line(journal)
+            line = b"\n" + _line(journal)  # a torn line before it must not spoil this one
             if os.write(descriptor, line) != len(line):
                 os.ftruncate(descriptor, before)
                 raise OSError(errno.ENOSPC, "the journal was written in part", str(path))
@@ -131,7 +131,7 @@ def _read(path: Path) -> Journal | None:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:
         return None
-    for line in reversed(lines):
+    for line in filter(None, reversed(lines)):
         try:
             return _JOURNAL.validate_json(line)
         except ValidationError:

@@ -205,8 +205,8 @@ async def test_a_finished_operation_is_answered_from_the_journal(fails: bool, re
     assert after.result == before.result
     assert after.states() == before.states()
     if fails:
-        assert (after.reason, after.error.metadata) == (before.reason, before.error.metadata)  # type:
-        ignore[union-attr]
+        assert before.error is not None and after.error is not None
+        assert (after.reason, after.error.metadata) == (before.reason, before.error.metadata)
 
 
 async def test_stale_commands_are_refused_and_change_nothing() -> None:
