@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 HEARTBEAT = 5.0
 COMPARISON = 60.0
+# The first comparison after a watcher came: what was busy at its snapshot, and told nothing by it, is at rest by now.
+SECOND_LOOK = 8.0
 # How long after a STOPPED libvirt is asked whether it is still so.
 STOP_SETTLES = 1.0
 # A watcher that lags behind by more gets a fresh snapshot instead.
@@ -81,7 +83,7 @@ class HostWatch:
             yield await self._host.hypervisor.host()
             yield await self._snapshot()
             clock = asyncio.get_running_loop().time
-            compare_at = clock() + COMPARISON
+            compare_at = clock() + SECOND_LOOK
             while not draining.is_set():
                 told = await self._next(queue, draining)
                 if told is None or clock() >= compare_at:

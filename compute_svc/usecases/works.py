@@ -31,7 +31,7 @@ _CANCEL_SECONDS = 60.0
 
 
 class Works:
-    """The work in hand on this host. `on_end` is told the instance whenever a piece of work has ended."""
+    """The work in hand on this host. `on_end` is told the instance whenever its work has ended, or is said to have."""
 
     def __init__(self, journals: Journals, host: Host, on_end: Callable[[str], None] = lambda uid: None) -> None:
         self._journals = journals
@@ -60,6 +60,8 @@ class Works:
                 case Admission.JOIN if running:
                     return running.progress
                 case Admission.ANSWER if journal:
+                    # The answer says how the guest was then; how it is now is told as well.
+                    self._on_end(uid)
                     return Progress.of(journal)
                 case Admission.SUPERSEDE if running:
                     running.supersede(command)
