@@ -26,7 +26,7 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 _SECONDS = 30.0
 _ATTEMPTS = 3
-_PAGE = 1000
+_PAGE = 500  # an answer has to fit into gRPC's 4 MiB
 
 
 class Api:

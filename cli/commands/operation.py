@@ -28,11 +28,13 @@ async def list_(
     session: Session,
     api: Api,
     filter_: Filter = "",
-    limit: Annotated[int, typer.Option(min=0, help="At most this many; 0 for all.")] = 50,
+    limit: Annotated[int, typer.Option(min=0, help="The newest so many; 0 for all.")] = 50,
 ) -> None:
-    """The operations you may see."""
+    """The operations you may see, newest last. Filter fields: verb, target, state, done."""
     request = operations_pb2.ListOperationsRequest(name="operations", filter=filter_)
-    answer = await api.every(api.operations.ListOperations, request, limit)
+    answer = await api.every(api.operations.ListOperations, request)
+    if limit:
+        del answer.operations[:-limit]
     if session.as_json:
         messages.show(answer)
         return

@@ -21,7 +21,7 @@ _THEME = Theme(
         "quiet": "bright_black",
         "command": "cyan",
         "api_svc": "blue",
-        "compute_svc": "magenta",
+        "compute_svc": "yellow",
         "image_svc": "green",
         "netblock_svc": "cyan",
         "cli": "bright_black",

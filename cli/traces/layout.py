@@ -69,10 +69,8 @@ def lay_out(roots: Sequence[Node], width: int) -> Waterfall:
 
 
 def short_name(span: Span) -> str:
-    """An RPC without its package; everything else as it is."""
-    if "rpc.method" in span.attributes:
-        return span.name.rpartition("/")[0].rpartition(".")[2] + "/" + span.name.rpartition("/")[2]
-    return span.name
+    """An RPC by its method, since its service has a column; everything else as it is."""
+    return span.name.rpartition("/")[2] if "rpc.method" in span.attributes else span.name
 
 
 def shortened(text: str, width: int) -> str:

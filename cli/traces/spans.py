@@ -70,7 +70,7 @@ def read(line: str | bytes) -> Iterator[Span]:
 def _span(entry: Mapping[str, Any], service: str) -> Span:
     status = entry.get("status")
     status = status if isinstance(status, dict) else {}
-    start = _number(entry.get("startTimeUnixNano"))
+    start, attributes = _number(entry.get("startTimeUnixNano")), _flat(entry)
     return Span(
         trace_id=str(entry["traceId"]).lower(),
         span_id=str(entry["spanId"]).lower(),
@@ -80,11 +80,16 @@ def _span(entry: Mapping[str, Any], service: str) -> Span:
         kind=_number(entry.get("kind")),
         start=start,
         end=_number(entry.get("endTimeUnixNano")) or start,
-        failed=status.get("code") in (_ERROR, "STATUS_CODE_ERROR"),
+        failed=status.get("code") in (_ERROR, "STATUS_CODE_ERROR") and not _was_left(attributes),
         message=str(status.get("message", "")),
-        attributes=_flat(entry),
+        attributes=attributes,
         links=tuple(str(link.get("traceId", "")).lower() for link in _dicts(entry, "links")),
     )
+
+
+def _was_left(attributes: Mapping[str, Any]) -> bool:
+    """A call whose caller had heard enough: an error to the semantic conventions, nothing wrong to a reader."""
+    return attributes.get("rpc.response.status_code") == "CANCELLED"
 
 
 def _dicts(holder: Any, key: str) -> Iterator[dict[str, Any]]:

@@ -67,6 +67,13 @@ def test_spans_are_read_as_the_exporter_writes_them() -> None:
     )
 
 
+def test_a_call_that_its_caller_left_has_not_failed() -> None:
+    left = {"key": "rpc.response.status_code", "value": {"stringValue": "CANCELLED"}}
+    entry = {"traceId": TRACE, "spanId": "1", "status": {"code": 2}, "attributes": [left]}
+    (read,) = spans.read(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [entry]}]}]}))
+    assert not read.failed
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -241,7 +248,7 @@ def test_both_ends_of_a_call_become_one_row_named_after_who_answers() -> None:
     )
     (root,) = fold.fold(roots)
     assert (root.span.service, root.span.start, root.span.end) == ("compute_svc", 0, 20 * MS)
-    assert [row.label for row in layout.lay_out([root], 100).rows] == ["ComputeService/StartInstance", "  step launch"]
+    assert [row.label for row in layout.lay_out([root], 100).rows] == ["StartInstance", "  step launch"]
     assert outline(roots) == [name, ">" + name, ">>step launch"]
 
 
