@@ -97,7 +97,7 @@ class Events:
         self._loop = asyncio.get_running_loop()
 
     @contextlib.contextmanager
-    def watch(self, uid: str) -> Iterator[Subscription]:
+    def watch(self, uid: str = "") -> Iterator[Subscription]:
         """Subscribe to one guest's events, or to all with an empty uid."""
         subscription = Subscription()
         self._subscribers.setdefault(uid, set()).add(subscription)
