@@ -203,6 +203,11 @@ class FakeHost(compute_pb2_grpc.ComputeServiceServicer):
         )
         return compute_pb2.StartResult(power=self.observation(uid), ports=[port], fast_start=self.guests[uid].boots > 1)
 
+    def stage(self, operation: str) -> str:
+        """The last step told of an operation, "" while it is not known here."""
+        work = self.works.get(operation)
+        return work.told[-1].name if work is not None and work.told else ""
+
     # --- watching ---
 
     async def WatchHost(self, request: Any, context: Any) -> AsyncIterator[compute_pb2.WatchHostResponse]:

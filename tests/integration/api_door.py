@@ -61,7 +61,7 @@ class Door:
     async def __call__(self, request: Any, **options: Any) -> Any:
         with channel.errors():
             return await self._method(request)(
-                request, wait_for_ready=True, timeout=30, **{"metadata": self._metadata, **options}
+                request, **{"wait_for_ready": True, "timeout": 30, "metadata": self._metadata, **options}
             )
 
     def stream(self, request: Any) -> Any:
