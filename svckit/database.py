@@ -19,6 +19,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from svckit import tracing
@@ -78,16 +79,18 @@ def _storage_errors() -> Any:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        raise _unavailable(error) from error
+        raise _unavailable(error.orig) from error
+    except PoolTimeout as error:
+        raise _unavailable("every connection to it is busy") from error
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise _unavailable(error) from error
+            raise _unavailable(error.orig) from error
         raise
 
 
-def _unavailable(error: DBAPIError) -> Unavailable:
+def _unavailable(why: object) -> Unavailable:
     return Unavailable(
-        f"the database does not answer: {error.orig}; nothing was changed, retry",
+        f"the database does not answer: {why}; nothing was changed, retry",
         reason="STORAGE_UNAVAILABLE",
         retry_after=1.0,
     )

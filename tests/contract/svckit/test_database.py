@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -113,3 +114,13 @@ async def test_an_absent_database_is_unavailable_and_says_retry(tmp_path: Path) 
             await database.check()
         assert caught.value.reason == "STORAGE_UNAVAILABLE" and caught.value.retry_after
         await database.close()
+
+
+async def test_a_database_whose_connections_are_all_busy_is_unavailable(database: Database) -> None:
+    database._engine.sync_engine.pool._timeout = 0.05  # type: ignore[attr-defined]
+    async with contextlib.AsyncExitStack() as busy:
+        with pytest.raises(Unavailable) as caught:
+            for _ in range(20):
+                await busy.enter_async_context(database.reading())
+    assert caught.value.reason == "STORAGE_UNAVAILABLE" and caught.value.retry_after
+    assert await _count(database) == 0
