@@ -1,0 +1,101 @@
+"""What libvirt has, seen without asking compute_svc's opinion where that can be had."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+from protostar.api.v1 import instance_pb2
+from protostar.compute.v1 import compute_pb2, compute_pb2_grpc
+
+from tests.chaos.arena import Arena
+
+STRANGER = """<domain type='qemu'><name>stranger</name><uuid>00000000-1111-4222-8333-444444444444</uuid>
+<memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>"""
+
+
+class TestDriver:
+    """`test:///default` lives inside compute_svc and dies with it, so compute_svc's first snapshot has to do."""
+
+    __test__ = False
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+
+    def running(self) -> set[str]:
+        return {uid for uid, power in self._snapshot().items() if power == instance_pb2.POWER_STATE_RUNNING}
+
+    def defined(self) -> set[str]:
+        return set(self._snapshot())
+
+    def wrong(self) -> Iterator[str]:
+        yield from (f"{name} died by itself" for name in self._arena.fallen())
+
+    def _snapshot(self) -> dict[str, int]:
+        with grpc.insecure_channel(self._arena.addresses["compute_svc"]) as channel:
+            stub = compute_pb2_grpc.ComputeServiceStub(channel)
+            for told in stub.WatchHost(compute_pb2.WatchHostRequest(), timeout=10):
+                if told.HasField("snapshot"):
+                    return {seen.uid: seen.power_state for seen in told.snapshot.observations}
+        raise AssertionError("compute_svc told nothing")
+
+
+class Embedded:
+    """`qemu:///embed`: its root's files, and the QEMU processes that the kernel knows."""
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self._root = arena.data / "libvirt"
+
+    def running(self) -> set[str]:
+        return set(self.processes())
+
+    def defined(self) -> set[str]:
+        return {path.stem.removeprefix("instance-") for path in self._definitions() if path.stem != "stranger"}
+
+    def wrong(self) -> Iterator[str]:
+        yield from (f"{name} died by itself" for name in self._arena.fallen())
+        for uid, pids in self.processes().items():
+            if len(pids) > 1:
+                yield f"instance {uid} has {len(pids)} QEMU processes: {pids}"
+        if (stranger := self._root / "etc/qemu/stranger.xml").exists() and self._strange != stranger.read_bytes():
+            yield "the stranger's definition was touched"
+        if self._strange and not stranger.exists():
+            yield "the stranger is gone"
+
+    def processes(self) -> dict[str, list[int]]:
+        """Guests by instance, as the kernel sees them."""
+        found: dict[str, list[int]] = {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            named = next((word for word in command if word.startswith(b"guest=instance-")), b"")
+            if named and any(os.fsencode(self._root) in word for word in command):
+                uid = named.decode().removeprefix("guest=instance-").split(",")[0]
+                found.setdefault(uid, []).append(int(entry.name))
+        return found
+
+    def launches(self, uid: str) -> int:
+        """How often libvirt has begun to start QEMU."""
+        path = self._root / f"log/qemu/instance-{uid}.log"
+        return path.read_text(errors="replace").count(": starting up libvirt version") if path.exists() else 0
+
+    def _definitions(self) -> Iterator[Path]:
+        return (self._root / "etc/qemu").glob("*.xml")
+
+    _strange = b""
+
+    def introduce_stranger(self) -> None:
+        """Define a domain that is not ours; needs the root, so compute_svc must be down."""
+        program = (
+            "import sys, libvirt; libvirt.virEventRegisterDefaultImpl(); "
+            "libvirt.open(f'qemu:///embed?root={sys.argv[1]}').defineXML(sys.argv[2])"
+        )
+        subprocess.run([sys.executable, "-c", program, self._root, STRANGER], check=True)
+        self._strange = (self._root / "etc/qemu/stranger.xml").read_bytes()

@@ -1,0 +1,119 @@
+"""A wave: one instance at every point that a verb passes, all of them held there, and then the kill.
+
+So one kill tries every point at once. What was accepted before it must end well after it, since everything comes back.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from google.longrunning import operations_pb2
+from google.longrunning.operations_pb2 import GetOperationRequest
+from protostar.api.v1 import instance_pb2
+
+from tests.chaos.arena import Arena
+from tests.chaos.invariants import Scene, settle
+from tests.chaos.patience import ask, ended, patiently, told
+from tests.chaos.points import Verb
+from tests.client import Client
+
+# Where an instance must rest for a verb to be allowed.
+_BEFORE = {
+    Verb.START: instance_pb2.VM_STATE_STOPPED,
+    Verb.STOP: instance_pb2.VM_STATE_ACTIVE,
+    Verb.GRACEFUL_STOP: instance_pb2.VM_STATE_ACTIVE,
+    Verb.REBOOT: instance_pb2.VM_STATE_ACTIVE,
+    Verb.SOFT_REBOOT: instance_pb2.VM_STATE_ACTIVE,
+    Verb.DELETE: instance_pb2.VM_STATE_ACTIVE,
+}
+
+
+@dataclass
+class Pinned:
+    """An operation that is held at a point."""
+
+    point: str
+    uid: str
+    accepted: Future[operations_pb2.Operation]
+
+
+@dataclass
+class Field:
+    """Where waves roll: services, a client, a pool of instances."""
+
+    arena: Arena
+    client: Client
+    scene: Scene
+    image: str
+    uids: list[str] = field(default_factory=list)
+    hands: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(64))
+
+    def wave(self, verb: Verb, points: Sequence[str], victims: Iterable[str]) -> None:
+        """Hold at every point, kill, bring back; everything accepted must end well and leave the world in order."""
+        victims = list(victims)
+        try:
+            pinned = self.pin(verb, points)
+            self.arena.fell(victims)
+        finally:
+            self.arena.release()
+        self.arena.revive(victims)
+        self.assert_ended_well(pinned)
+        settle(self.scene)
+
+    def pin(self, verb: Verb, points: Sequence[str]) -> list[Pinned]:
+        """Begin `verb` on as many instances, each held at a point of its own."""
+        uids = self.fresh(len(points)) if verb is Verb.CREATE else self.resting(verb, len(points))
+        return [self._pin(verb, uid, point) for uid, point in zip(uids, points, strict=True)]
+
+    def assert_ended_well(self, pinned: Iterable[Pinned]) -> None:
+        """Every one has succeeded; all that have not are named."""
+        failures = []
+        for each in pinned:
+            done = ended(self.client, each.accepted.result(90))
+            if done.HasField("error"):
+                failures.append(f"{each.point}: {told(done)}")
+        assert not failures, "\n".join([*failures, *self.arena.complaints()])
+
+    def fresh(self, count: int) -> list[str]:
+        """Names for new instances, in the pool from now on."""
+        made = [str(uuid.uuid4()) for _ in range(count)]
+        self.uids += made
+        return made
+
+    def resting(self, verb: Verb, count: int) -> list[str]:
+        """Instances in the state that the verb begins from; for delete they leave the pool."""
+        missing = count - len(self.uids)
+        if missing > 0:
+            self.all_at_once(Verb.CREATE, self.fresh(missing))
+        chosen = self.uids[:count]
+        self.bring(chosen, _BEFORE[verb])
+        if verb is Verb.DELETE:
+            self.uids = self.uids[count:]
+        return chosen
+
+    def bring(self, uids: Sequence[str], state: instance_pb2.VmState) -> None:
+        """Bring instances to a resting state."""
+        away = [uid for uid in uids if patiently(lambda uid=uid: self.get(uid)).vm_state != state]
+        verb = Verb.STOP if state == instance_pb2.VM_STATE_STOPPED else Verb.START
+        self.all_at_once(verb, away)
+
+    def all_at_once(self, verb: Verb, uids: Sequence[str]) -> None:
+        """Do it undisturbed to all of them."""
+        asked = [self.hands.submit(ask, self.client, verb, uid, self.image) for uid in uids]
+        self.assert_ended_well(Pinned("undisturbed", uid, each) for uid, each in zip(uids, asked, strict=True))
+
+    def get(self, uid: str) -> instance_pb2.Instance:
+        return self.client.get(f"instances/{uid}")
+
+    def _pin(self, verb: Verb, uid: str, point: str) -> Pinned:
+        self.arena.arm(point)
+        accepted = self.hands.submit(ask, self.client, verb, uid, self.image)
+        try:
+            self.arena.wait_until_held(point, accepted)
+        except AssertionError as error:
+            now = told(self.client.operations.GetOperation(GetOperationRequest(name=accepted.result(0).name)))
+            raise AssertionError(f"{error}: {now}") from None
+        return Pinned(point, uid, accepted)
