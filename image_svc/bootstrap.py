@@ -44,8 +44,8 @@ def bootstrap(settings: ImageSettings) -> Build:
     """What `svckit.server.run` builds the daemon with."""
 
     async def build(lifecycle: Lifecycle) -> Sequence[Servicer]:
-        await migrate(settings.database_url, MIGRATIONS)
-        database = Database(settings.database_url)
+        await migrate(settings.image_database_url, MIGRATIONS)
+        database = Database(settings.image_database_url)
         lifecycle.on_close(database.close)
         parts = _Parts.of(settings, database)
         lifecycle.on_drain(parts.work.drain)
@@ -90,7 +90,7 @@ class _Parts:
         importer = ImportImage(
             catalogue=catalogue,
             files=images,
-            sources=SourceByScheme(files=FileSource(settings.image_source_roots), http=HttpSource(_http(settings))),
+            sources=SourceByScheme(files=FileSource(settings.source_roots), http=HttpSource(_http(settings))),
             inspector=inspector,
             tools=tools,
             limits=ImageLimits(file_bytes=settings.image_max_bytes, virtual_bytes=settings.image_max_virtual_bytes),

@@ -6,48 +6,44 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from msgspec import Meta
 
 from svckit.config import Settings
 
 _GIB = 1024**3
+_CPUS = max(2, os.cpu_count() or 2)
+
+Seconds = Annotated[float, Meta(gt=0)]
 
 
-def _split(value: Any) -> Any:
-    return value.split(":") if isinstance(value, str) else value
-
-
-class ImageSettings(Settings):
+class ImageSettings(Settings, frozen=True, kw_only=True):
     """Read from the environment as PROTOSTAR_<NAME>."""
 
-    images_path: Path = Field(default=Path(), description="files of the catalogue; default DATA_DIR/images")
-    image_database_url: str = Field(default="", description="default SQLite in DATA_DIR/image.sqlite3")
-    image_source_roots: Annotated[tuple[Path, ...], BeforeValidator(_split)] = Field(
-        default=(Path("/"),), description="folders that images may be imported from, separated by colons"
-    )
-    image_max_bytes: int = Field(default=128 * _GIB, gt=0, description="largest file that is imported")
-    image_max_virtual_bytes: int = Field(default=2048 * _GIB, gt=0, description="largest disk a guest may see of one")
-    image_connect_seconds: float = Field(default=10, gt=0, description="to reach an http server")
-    image_read_seconds: float = Field(default=30, gt=0, description="without a byte from an http server")
-    image_fetch_seconds: float = Field(default=6 * 3600, gt=0, description="for a whole download")
-    image_max_redirects: int = Field(default=5, ge=0, description="that a download follows")
-    image_tool_seconds: float = Field(default=60, gt=0, description="for a short run of qemu-img or mkfs")
-    image_convert_seconds: float = Field(default=3600, gt=0, description="for converting a whole image")
-    image_lock_seconds: float = Field(default=3600, gt=0, description="to wait for another process at work on a base")
-    image_tool_memory_bytes: int = Field(default=2 * _GIB, gt=0, description="address space of such a program (Nova)")
-    image_tool_cpu_seconds: int = Field(default=30, gt=0, description="CPU of a short run (Nova)")
-    image_heavy_operations: int = Field(
-        default=max(2, os.cpu_count() or 2), gt=0, description="imports and conversions at once"
-    )
-    image_light_operations: int = Field(
-        default=4 * max(2, os.cpu_count() or 2), gt=0, description="short runs of qemu-img at once"
-    )
+    images_path: Annotated[Path, Meta(description="files of the catalogue; default DATA_DIR/images")] = Path()
+    image_database_url: Annotated[str, Meta(description="default SQLite in DATA_DIR/image.sqlite3")] = ""
+    image_source_roots: Annotated[str, Meta(description="folders to import from, separated by colons")] = "/"
+    image_max_bytes: Annotated[int, Meta(gt=0, description="largest file that is imported")] = 128 * _GIB
+    image_max_virtual_bytes: Annotated[int, Meta(gt=0, description="largest disk a guest may see")] = 2048 * _GIB
+    image_connect_seconds: Annotated[Seconds, Meta(description="to reach an http server")] = 10.0
+    image_read_seconds: Annotated[Seconds, Meta(description="without a byte from an http server")] = 30.0
+    image_fetch_seconds: Annotated[Seconds, Meta(description="for a whole download")] = 6 * 3600.0
+    image_max_redirects: Annotated[int, Meta(ge=0, description="that a download follows")] = 5
+    image_tool_seconds: Annotated[Seconds, Meta(description="for a short run of qemu-img or mkfs")] = 60.0
+    image_convert_seconds: Annotated[Seconds, Meta(description="for converting a whole image")] = 3600.0
+    image_lock_seconds: Annotated[Seconds, Meta(description="to wait for another process at a base")] = 3600.0
+    image_tool_memory_bytes: Annotated[int, Meta(gt=0, description="address space of a tool (Nova)")] = 2 * _GIB
+    image_tool_cpu_seconds: Annotated[int, Meta(gt=0, description="CPU of a short run (Nova)")] = 30
+    image_heavy_operations: Annotated[int, Meta(gt=0, description="imports and conversions at once")] = _CPUS
+    image_light_operations: Annotated[int, Meta(gt=0, description="short runs of qemu-img at once")] = 4 * _CPUS
 
-    def default_folders(self) -> dict[str, str]:
-        """See Settings."""
-        return {**super().default_folders(), "images_path": "images"}
+    def derived(self) -> dict[str, Any]:
+        return {
+            **super().derived(),
+            "images_path": self.data_dir / "images",
+            "image_database_url": self.sqlite_url("image"),
+        }
 
     @property
-    def database_url(self) -> str:
-        """Where the catalogue is."""
-        return self.image_database_url or self.sqlite_url("image")
+    def source_roots(self) -> tuple[Path, ...]:
+        """See `image_source_roots`."""
+        return tuple(Path(root) for root in self.image_source_roots.split(":"))

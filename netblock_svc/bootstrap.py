@@ -30,8 +30,8 @@ def wire(settings: NetblockSettings) -> Build:
     """How netblock_svc is put together from its settings."""
 
     async def build(lifecycle: Lifecycle) -> Sequence[Servicer]:
-        await migrate(settings.database_url, _MIGRATIONS)
-        database = Database(settings.database_url)
+        await migrate(settings.netblock_database_url, _MIGRATIONS)
+        database = Database(settings.netblock_database_url)
         lifecycle.on_close(database.close)
         backend = await asyncio.to_thread(FileVolumes, settings.volumes_path)
         storage = SqlStorage(database)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
+from msgspec import Meta
 
 from svckit.config import Settings
 
 
-class NetblockSettings(Settings):
+class NetblockSettings(Settings, frozen=True, kw_only=True):
     """What netblock_svc reads beside what every service reads."""
 
-    netblock_database_url: str = Field(default="", description="default DATA_DIR/netblock.sqlite3")
-    volumes_path: Path = Field(default=Path(), description="where volumes are files; default DATA_DIR/volumes")
-    default_network: bool = Field(default=True, description='whether the network "default" is made at start')
+    netblock_database_url: Annotated[str, Meta(description="default SQLite in DATA_DIR/netblock.sqlite3")] = ""
+    volumes_path: Annotated[Path, Meta(description="where volumes are files; default DATA_DIR/volumes")] = Path()
+    default_network: Annotated[bool, Meta(description='whether the network "default" is made at start')] = True
 
-    @property
-    def database_url(self) -> str:
-        """The database to use."""
-        return self.netblock_database_url or self.sqlite_url("netblock")
-
-    def default_folders(self) -> dict[str, str]:
-        return {**super().default_folders(), "volumes_path": "volumes"}
+    def derived(self) -> dict[str, Any]:
+        return {
+            **super().derived(),
+            "netblock_database_url": self.sqlite_url("netblock"),
+            "volumes_path": self.data_dir / "volumes",
+        }

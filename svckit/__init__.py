@@ -18,6 +18,7 @@ failpoints  named places to die at, inert unless asked for
 
 import os
 
-# gRPC runs code of its own in every forked child. libvirt's embedded driver forks inside compute_svc, and those children
-# abort in it: no QEMU can even be probed. gRPC reads this when it is imported, so every service imports svckit first.
+# gRPC runs code of its own in every forked child. libvirt's embedded driver forks inside compute_svc, and those
+# children abort in it: no QEMU can even be probed. gRPC reads this when it is imported, so that every service imports
+# svckit before anything else.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import TypeAdapter
+import msgspec
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
@@ -21,31 +22,25 @@ class Document(TypeDecorator[Any]):
     def __init__(self, kind: Any) -> None:
         super().__init__()
         self.kind = kind
-        self._json: TypeAdapter[Any] = TypeAdapter(kind)
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        return None if value is None else self._json.dump_json(value, exclude_defaults=True).decode()
+        return None if value is None else msgspec.json.encode(value).decode()
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        return None if value is None else self._json.validate_json(value)
+        return None if value is None else self._decoder.decode(value)
 
 
-class Snapshot(TypeDecorator[Any]):
+class Snapshot(Document):
     """An instance as it was, without its user_data, which never changes and stays in its own row."""
 
-    impl = Text
     cache_ok = True
-    _json = TypeAdapter(Instance)
+
+    def __init__(self) -> None:
+        super().__init__(Instance)
 
     def process_bind_param(self, value: Instance | None, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
-        return self._json.dump_json(value, exclude_defaults=True, exclude={"user_data"}).decode()
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Instance | None:
-        return None if value is None else self._json.validate_json(value)
-
-
+        return None if value is None else super().process_bind_param(replace(value, user_data=b""), dialect)
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment, with its zone on the way in and out; SQLite would drop it."""
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
 from cli.failure import CommandFailed
 from cli.present import errors
@@ -57,18 +56,12 @@ def _plan(session: Session, addresses: dict[str, str | None], libvirt_uri: str |
     given: dict[str, Any] = {f"{name}_address": address for name, address in addresses.items() if address}
     try:
         settings = Settings.read(data_dir=session.data_dir, **given)
-    except ValidationError as error:
-        raise _bad_setting(error) from None
+    except ValueError as error:
+        raise InvalidArgument(str(error)) from None
     _check_length(settings.data_dir)
     known = {name: str(getattr(settings, f"{name}_address")) for name in addresses}
     extra = {"PROTOSTAR_LIBVIRT_URI": libvirt_uri} if libvirt_uri else {}
     return plan.services(settings.data_dir, known, extra, settings.drain_seconds)
-
-
-def _bad_setting(error: ValidationError) -> InvalidArgument:
-    first = error.errors()[0]
-    name = str(first["loc"][0]) if first["loc"] else "settings"
-    return InvalidArgument(f"{name.removesuffix('_address')}: {first['msg'].removeprefix('Value error, ')}")
 
 
 def _check_length(data_dir: Path) -> None:

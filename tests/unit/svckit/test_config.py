@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from svckit.config import Settings
 
@@ -23,5 +22,11 @@ def test_loopback_is_served(address: str) -> None:
 
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "10.0.0.1:1", "[::]:1", "example:1"])
 def test_other_addresses_are_refused(address: str) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValueError, match=r"loopback|does not appear"):
         Settings.read(api_address=address)
+
+
+def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROTOSTAR_DRAIN_SECONDS", "-1")
+    with pytest.raises(ValueError, match="PROTOSTAR_DRAIN_SECONDS"):
+        Settings.read()
