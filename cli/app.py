@@ -10,8 +10,6 @@ from cli.commands import (
     host,
     image,
     instance,
-    instance_create,
-    instance_watch,
     network,
     operation,
     port,
@@ -42,9 +40,6 @@ command.command(app, "down", rich_help_panel="Run")(services.down)
 command.command(app, "status", rich_help_panel="Run")(services.status)
 command.command(app, "doctor", rich_help_panel="Run")(doctor.doctor)
 command.command(app, "trace", rich_help_panel="Look and do")(trace.trace)
-command.command(instance.app, "create", rich_help_panel="Change")(instance_create.create)
-command.command(instance.app, "console", rich_help_panel="Look")(instance_watch.console)
-command.command(instance.app, "watch", rich_help_panel="Look")(instance_watch.watch)
 _NOUNS = (
     ("instance", instance.app),
     ("image", image.app),

@@ -27,7 +27,10 @@ async def import_(
     session: Session,
     api: Api,
     name: NewName,
-    source: Annotated[str, typer.Argument(help="A path on the image host, or an http(s) address.", show_default=False)],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="A path on the image host, or an http(s) address.", show_default=False),
+    ],
     format_: Annotated[
         str, typer.Option("--format", help="qcow2, raw or iso; found out by default.", show_default=False)
     ] = "",

@@ -15,6 +15,7 @@ from protostar.api.v1 import instance_service_pb2 as service_pb2
 from cli.client import resolve
 from cli.client.api import Api
 from cli.command import command
+from cli.commands import instance_create, instance_watch
 from cli.commands.arguments import Deadline, DryRun, Filter, InstanceArgument, Limit, Wait, deadline, pairs
 from cli.commands.conclude import conclude
 from cli.present import instances, messages, tables, terminal
@@ -50,6 +51,10 @@ async def show(session: Session, api: Api, instance: InstanceArgument) -> None:
         messages.show(found)
     else:
         tables.show_fields(instances.fields(found))
+
+
+command(app, "console", rich_help_panel=_LOOK)(instance_watch.console)
+command(app, "watch", rich_help_panel=_LOOK)(instance_watch.watch)
 
 
 @command(app, "start", rich_help_panel=_POWER)
@@ -125,6 +130,9 @@ async def reboot(
     )
     operation = await api.call(api.instances.RebootInstance, request)
     await conclude(api, session, operation, headline=f"Rebooting {instance}", called=instance, wait=wait)
+
+
+command(app, "create", rich_help_panel=_CHANGE)(instance_create.create)
 
 
 @command(app, "delete", rich_help_panel=_CHANGE)

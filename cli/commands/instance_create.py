@@ -40,18 +40,18 @@ async def create(
     vcpus: Annotated[int, typer.Option(min=1, max=256, help="Virtual CPUs.")] = 1,
     memory: Annotated[
         int | None,
-        typer.Option(metavar="MIB", help="Memory. [default: 256, or the image's minimum]", show_default=False),
+        typer.Option(metavar="MIB", help="Memory; by default 256, or the image's minimum.", show_default=False),
     ] = None,
     root: Annotated[
         int | None,
-        typer.Option(metavar="GIB", min=0, help="Root disk. [default: the image's size]", show_default=False),
+        typer.Option(metavar="GIB", min=0, help="Root disk; by default the image's size.", show_default=False),
     ] = None,
     ephemeral: Annotated[int, typer.Option(metavar="GIB", min=0, help="An empty disk more.")] = 0,
     swap: Annotated[int, typer.Option(metavar="MIB", min=0, help="A swap disk.")] = 0,
     network: Annotated[
         list[str] | None,
         typer.Option(
-            help="A network to be on; again for more. [default: default]",
+            help="A network to be on; again for more. By default `default`.",
             autocompletion=complete_network,
             show_default=False,
         ),

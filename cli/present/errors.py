@@ -50,10 +50,14 @@ def is_away(error: ProtostarError) -> bool:
 
 
 def _show_away(session: Session) -> None:
-    if lock.holder(session.data_dir) is None:
+    holder = lock.holder(session.data_dir)
+    ours = (holder or {}).get("addresses", {}).get("api_svc")
+    if holder is None:
         show_line(f"nobody answers at {session.api_address}", "protostar up   starts Protostar on this machine")
+    elif ours and ours != session.api_address:
+        show_line(f"nobody answers at {session.api_address}", f"the API of {session.data_dir} is at {ours}")
     else:
-        show_line(f"api_svc does not answer at {session.api_address} (yet)", "protostar status   tells how it is")
+        show_line(f"api_svc does not answer at {session.api_address}", "protostar status   tells how it is")
 
 
 def _violations(error: ProtostarError) -> list[str]:

@@ -15,7 +15,7 @@ _BY_REASON: Mapping[str, str] = {
     "OPERATION_NOT_FOUND": "protostar operation list   shows what there is",
     "HOST_UNKNOWN": "protostar host list   shows what there is",
     "INSTANCE_LOCKED": "its owner or an admin may unlock it: protostar instance unlock {called}",
-    "INSTANCE_INVALID_STATE": "{attr} is {value}; allowed is {allowed}",
+    "INSTANCE_INVALID_STATE": "protostar instance show {called}   tells more; --join allows what is so already",
     "INSTANCE_NOT_READY": "it is still being built: protostar instance show {called}",
     "OPERATION_IN_PROGRESS": "protostar operation wait {operation}   waits for it; then try again",
     "CONCURRENT_UPDATE": "somebody else was faster; look again, then retry",

@@ -35,6 +35,7 @@ class Board:
         self._began = time.monotonic()
         self._quiet = quiet
         self._ended = False
+        self._has_changed = False
         console = terminal.err()
         alive = console.is_terminal and terminal.speaks_unicode(console)
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=10) if alive else None
@@ -47,6 +48,8 @@ class Board:
     def __exit__(self, *exc: object) -> None:
         self._ended = True
         if self._live:
+            # Where nothing has happened there is nothing to leave behind.
+            self._live.transient = not self._has_changed
             self._live.stop()
 
     def serves(self, name: str, remark: str = "serving") -> None:
@@ -66,6 +69,7 @@ class Board:
         return [name for name, row in self._rows.items() if not row.serving]
 
     def _changed(self, row: _Row) -> None:
+        self._has_changed = True
         if self._live:
             self._live.refresh()
         elif not self._quiet:

@@ -37,6 +37,8 @@ class Startup:
         self._plan = plan
         self._launched = launched
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Somebody else may be serving at our addresses: who was not started by us is not asked.
+        self._started = {program.name: asyncio.Event() for program in plan.programs}
         self.pid: int | None = None
         self.on_event: Callable[[Event], None] = self._while_starting
         self.board: Board | None = None
@@ -89,6 +91,7 @@ class Startup:
 
     async def _until_ready(self, board: Board) -> host_pb2.Host:
         async def serving(name: str, address: str) -> None:
+            await self._started[name].wait()
             await readiness.until_serving(address)
             board.serves(name)
 
@@ -110,6 +113,8 @@ class Startup:
             self._refuse(_already_running(self._plan, event["holder"]))
         elif event["event"] == "address_taken":
             self._refuse(_address_taken(event["taken"]))
+        elif event["event"] == "started":
+            self._started[event["service"]].set()
         elif event["event"] == "ended":
             self._service_ended(event)
 

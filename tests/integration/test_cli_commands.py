@@ -361,7 +361,7 @@ def test_without_identity_none_is_sent(api: FakeApi, run: Run) -> None:
                 reason="INSTANCE_INVALID_STATE",
                 metadata={"attr": "vm_state", "value": "ACTIVE", "allowed": "STOPPED"},
             ),
-            "vm_state is ACTIVE; allowed is STOPPED",
+            "--join",
         ),
         (InvalidArgument.field("grace_period", "must be at most 3600 s"), "must be at most 3600 s"),
     ],

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from cli.supervisor import linux, lock, logs
 from cli.startup.launch import Launch, launch
+from cli.supervisor import linux, lock, logs
 from cli.supervisor.plan import Plan, Program
 
 SECONDS = 20
