@@ -32,5 +32,5 @@ def _overlap(previous: str, current: str) -> int:
 def _after_tail(previous: str, current: str) -> str:
     """`current` reaches back further than `previous`, or its first character was cut in half."""
     tail = previous[-1024:]
-    place = current.rfind(tail) if tail else -1
+    place = current.rfind(tail) if len(tail) >= _PROBE else -1  # less is found anywhere
     return current[place + len(tail) :] if place >= 0 else current
