@@ -41,6 +41,8 @@ class Snapshot(Document):
 
     def process_bind_param(self, value: Instance | None, dialect: Dialect) -> str | None:
         return None if value is None else super().process_bind_param(replace(value, user_data=b""), dialect)
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment, with its zone on the way in and out; SQLite would drop it."""
 

@@ -107,7 +107,7 @@ class Observer:
                 await self._write(session, placed.instance, reaction)
                 operation = None
             else:
-                operation, begun = await self._begin(session, placed, reaction)
+                operation, begun = await self._begin(session, placed, reaction, host_booted)
         log.info("observed", instance=seen.uid, power_state=seen.power_state, reason=seen.reason)
         self._bell.ring()
         if operation is not None:
@@ -121,9 +121,12 @@ class Observer:
             Event(type=event.POWER_STATE, time=after.update_time, instance=after, trace_id=tracing.current_trace_id())
         )
 
-    async def _begin(self, session: Session, placed: Placed, reaction: Reaction) -> tuple[Operation, Instance]:
+    async def _begin(
+        self, session: Session, placed: Placed, reaction: Reaction, host_booted: bool
+    ) -> tuple[Operation, Instance]:
         now = self._clock()
-        operation = _system_operation(placed.instance, reaction.follow_up, now)
+        restless = not host_booted and now - placed.instance.update_time < _CALM
+        operation = _system_operation(placed.instance, reaction.follow_up, now, restless=restless)
         if operation.not_before <= now:
             operation = leased(operation, self._work.lease())
         begun = lifecycle.resume(reaction.instance, reaction.follow_up, operation.uid, now)
@@ -146,9 +149,8 @@ def _missing(instance: Instance, now: datetime) -> Observation | None:
     )
 
 
-def _system_operation(instance: Instance, task: TaskState, now: datetime) -> Operation:
-    restless = task is TaskState.POWERING_ON and now - instance.update_time < _CALM
-    begin = now + _RESTART_DELAY if restless else now
+def _system_operation(instance: Instance, task: TaskState, now: datetime, *, restless: bool) -> Operation:
+    begin = now + _RESTART_DELAY if restless and task is TaskState.POWERING_ON else now
     return Operation(
         uid=str(uuid.uuid4()),
         verb=lifecycle.RULES[task].verb,

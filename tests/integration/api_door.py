@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -13,6 +15,7 @@ from typing import Any
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from google.protobuf.message import Message
 from protostar.api.v1 import (
+    host_pb2,
     host_pb2_grpc,
     image_pb2_grpc,
     instance_pb2,
@@ -28,6 +31,7 @@ from svckit import channel, server
 from tests.fakes.api_peers import Peers
 
 pb = instance_service_pb2
+ROOT = Path(__file__).resolve().parents[2]
 FLAVOR = instance_pb2.Flavor(vcpus=1, memory_mib=64, root_gib=1)
 _STUBS = (
     instance_service_pb2_grpc.InstanceServiceStub,
@@ -168,28 +172,38 @@ async def serving(settings: ApiSettings, peers: Peers) -> AsyncIterator[Door]:
     try:
         yield door
     finally:
-        await door.close()
         stop.set()
         await life
+        await door.close()
 
 
 @contextlib.asynccontextmanager
-async def crashing(settings: ApiSettings, peers: Peers) -> AsyncIterator[Door]:
-    """A replica that serves; leaving ends it without a word: nothing is handed back, nothing more is written."""
-    life = asyncio.create_task(
-        server.serve("api_svc", settings.api_address, 0, partial(build, settings), asyncio.Event())
-    )
+async def crashing(settings: ApiSettings, peers: Peers, failpoints: str = "") -> AsyncIterator[Door]:
+    """A replica in a process of its own, which is killed in the end if it is still there."""
+    environment = {
+        **os.environ,
+        "PROTOSTAR_DATA_DIR": str(settings.data_dir),
+        "PROTOSTAR_HOST_NAME": settings.host_name,
+        "PROTOSTAR_API_ADDRESS": settings.api_address,
+        "PROTOSTAR_API_REPLICA": settings.api_replica,
+        "PROTOSTAR_API_DATABASE_URL": settings.api_database_url,
+        "PROTOSTAR_COMPUTE_ADDRESS": settings.compute_address,
+        "PROTOSTAR_IMAGE_ADDRESS": settings.image_address,
+        "PROTOSTAR_NETBLOCK_ADDRESS": settings.netblock_address,
+        "PROTOSTAR_FAILPOINTS": failpoints,
+    }
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "api_svc", env=environment, cwd=ROOT)
     door = Door(settings.api_address, peers)
     try:
         yield door
     finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
         await door.close()
-        life.cancel()
-        await asyncio.gather(life, return_exceptions=True)
+        await asyncio.to_thread(Path(settings.api_address.removeprefix("unix:")).unlink, missing_ok=True)
 
 
 async def host_is_up(door: Door) -> bool:
     """api_svc has heard of the host."""
-    from protostar.api.v1 import host_pb2
-
     return bool((await door(host_pb2.ListHostsRequest())).hosts)
