@@ -56,8 +56,8 @@ async def build(lifecycle: Lifecycle, settings: ComputeSettings) -> Sequence[Ser
         preparing=asyncio.Semaphore(settings.heavy_steps),
     )
     journals = JournalFiles(settings.instances_path)
-    lifecycle.run(_sweep(journals), "sweep")
     works = Works(journals, host, lambda uid: watching.work_ended(uid))
+    lifecycle.run(_sweep(journals, works), "sweep")
     watching = HostWatch(host, journals, works.busy)
     lifecycle.run(watching.run(), "watch")
     # Handing back takes a moment itself, and has to be told to callers before their streams are cut.
@@ -87,7 +87,11 @@ async def _hypervisor(lifecycle: Lifecycle, settings: ComputeSettings) -> Libvir
     )
 
 
-async def _sweep(journals: JournalFiles) -> None:
-    interrupted = await journals.sweep(utcnow())
-    if interrupted:
-        log.info("interrupted_work_found", instances=interrupted)
+async def _sweep(journals: JournalFiles, works: Works) -> None:
+    try:
+        unsettled = await journals.sweep(utcnow())
+        if unsettled:
+            log.info("unsettled_work_found", instances=unsettled)
+        await works.tidy(unsettled)
+    except ProtostarError as error:  # nothing that cannot wait until the next start
+        log.error("sweep_failed", error=error.message)

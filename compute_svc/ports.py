@@ -103,7 +103,7 @@ class Journals(Protocol):
         ...
 
     async def sweep(self, now: datetime) -> list[str]:
-        """Forget expired tombstones; answers the instances whose work was interrupted."""
+        """Forget expired tombstones; answers the instances whose work was interrupted, or ended and was not settled."""
         ...
 
 

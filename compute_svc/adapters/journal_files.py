@@ -20,7 +20,7 @@ from typing import TypeVar
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from compute_svc.domain.journal import Journal, Phase
+from compute_svc.domain.journal import Journal
 from svckit.errors import Internal, ProtostarError, ResourceExhausted
 from svckit.files import sync_folder, write_atomically
 
@@ -109,16 +109,16 @@ class JournalFiles:
             self._unsynced_names.discard(uid)
 
     def _sweep(self, now: datetime) -> list[str]:
-        interrupted = []
+        unsettled = []
         for path in sorted(self._folder.glob("*.json")):
             journal = _read(path)
             if journal is None:
                 continue
             if journal.expired(now):
                 path.unlink(missing_ok=True)
-            elif journal.phase is not Phase.ENDED:
-                interrupted.append(journal.uid)
-        return interrupted
+            elif not journal.settled:
+                unsettled.append(journal.uid)
+        return unsettled
 
 
 def _line(journal: Journal) -> bytes:

@@ -77,6 +77,11 @@ class Journal:
         step = self.step(name)
         return step is not None and step.state is not StepState.SKIPPED
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left of its work that somebody would have to look after."""
+        return self.phase is Phase.ENDED and not self.undo
+
     def expired(self, now: datetime) -> bool:
         """Whether it may be forgotten."""
         return self.deleted and self.phase is Phase.ENDED and now - self.updated_at > TOMBSTONE_AGE

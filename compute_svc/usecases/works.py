@@ -1,23 +1,26 @@
 """Which command may work at which instance: one piece of work at a time, fenced by generation.
 
-Recovery needs nothing of its own. At start-up nothing is resumed or undone here: the journal says what was interrupted,
-and api_svc, whose lease on the operation has not ended, sends the same command again, which is resumed where it stood;
-or it sends a newer one, which brings the interrupted work to its end first. So there is one path for a broken stream, a
-crash of this service and a boot of the host, and nothing is done for an operation that its owner has given up.
+Recovery needs next to nothing of its own. At start-up nothing is resumed or undone, only tidied up: the journal says what
+was interrupted, and api_svc, whose lease on the operation has not ended, sends the same command again, which is resumed
+where it stood; or it sends a newer one, which brings the interrupted work to its end first. So there is one path for a
+broken stream, a crash of this service and a boot of the host, and nothing is done for an operation that its owner has
+given up.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from weakref import WeakValueDictionary
 
 import structlog
 
-from compute_svc.domain.journal import Admission, Command, Seen, Standing, admit, seen
+from compute_svc.domain.journal import Admission, Command, Phase, Seen, Standing, admit, seen
 from compute_svc.domain.results import Result
 from compute_svc.domain.steps import Verb
 from compute_svc.ports import Journals
+from compute_svc.usecases import undoing
 from compute_svc.usecases.host import Host
 from compute_svc.usecases.progress import Progress
 from compute_svc.usecases.run import Run
@@ -96,6 +99,17 @@ class Works:
         for work in left:
             log.warning("work_handed_back", verb=work.verb, instance=work.uid, operation=work.command.operation)
         await asyncio.gather(*(work.hand_back() for work in left))
+
+    async def tidy(self, uids: Iterable[str]) -> None:
+        """Let go of what work that has ended had kept: a crash came between its end and its settling."""
+        for uid in uids:
+            async with self._door(uid):
+                journal = await self._journals.read(uid)
+                if uid in self._newest or journal is None or journal.phase is not Phase.ENDED:
+                    continue
+                await undoing.forget(journal, self._host)
+                await self._journals.append(replace(journal, undo=(), launch=None))
+                await self._journals.settle(uid)
 
     async def _cancel_interrupted(self, uid: str, operation: str) -> bool:
         journal = await self._journals.read(uid)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from compute_svc.domain import domain_xml
 from compute_svc.domain.guest import Guest, GuestEvent, HostFacts
-from compute_svc.domain.journal import Journal, Phase
+from compute_svc.domain.journal import Journal
 from compute_svc.domain.model import (
     BlockDeviceInfo,
     DiskFacts,
@@ -245,7 +245,7 @@ class FakeJournals:
         for uid, journal in list(self.world.journals.items()):
             if journal.expired(now):
                 del self.world.journals[uid]
-        return sorted(uid for uid, journal in self.world.journals.items() if journal.phase is not Phase.ENDED)
+        return sorted(uid for uid, journal in self.world.journals.items() if not journal.settled)
 
 
 class FakeNetblock:

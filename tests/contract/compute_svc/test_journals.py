@@ -110,14 +110,15 @@ async def test_every_end_is_read_as_it_was_written(reopen: Reopen, result: Resul
 async def test_the_sweep_forgets_old_tombstones_and_names_what_was_interrupted(reopen: Reopen) -> None:
     journals = reopen()
     for uid, changes in {
-        "ended": {"phase": Phase.ENDED},
+        "ended": {"phase": Phase.ENDED, "undo": ()},
+        "ended-unsettled": {"phase": Phase.ENDED, "undo": (RestoreDefinition(xml=None),)},
         "interrupted": {},
         "undoing": {"phase": Phase.UNDOING},
-        "fresh-tombstone": {"phase": Phase.ENDED, "deleted": True},
+        "fresh-tombstone": {"phase": Phase.ENDED, "deleted": True, "undo": ()},
         "old-tombstone": {"phase": Phase.ENDED, "deleted": True, "updated_at": NOW - timedelta(days=8)},
     }.items():
         await journals.append(a_journal(uid, **changes))
-    assert await reopen().sweep(NOW) == ["interrupted", "undoing"]
+    assert await reopen().sweep(NOW) == ["ended-unsettled", "interrupted", "undoing"]
     assert await reopen().read("old-tombstone") is None
     for uid in ("ended", "interrupted", "fresh-tombstone"):
         assert await reopen().read(uid) is not None

@@ -7,6 +7,7 @@ to its end.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from compute_svc.domain.journal import Phase
 from compute_svc.domain.model import PowerState
 from compute_svc.domain.results import RebootMode, StopMode, StopOutcome
 from compute_svc.domain.steps import StepState
+from compute_svc.domain.undo import RestoreConfigDrive
 from svckit.errors import Aborted, Cancelled, FailedPrecondition, Internal, NotFound, Unavailable
 from tests.fakes.compute_ports import away
 from tests.fakes.compute_scene import UID, Scene, told
@@ -42,6 +44,24 @@ async def test_interrupted_start_is_resumed_and_boots_once(call: str) -> None:
     await scene.idle()
     assert scene.world.journals[UID].phase is Phase.ENDED
     assert set(scene.world.files[UID]) == {"disk", "disk.swap", "disk.config", "console.log"}
+
+
+async def test_what_a_crash_kept_from_being_settled_is_tidied_up_at_start_up() -> None:
+    scene = Scene()
+    await scene.start()
+    await scene.stop()
+    await scene.idle()
+    scene.trouble.hold("journal settle")
+    await scene.begin_start(scene.command("op-3", 3), display_name="renamed")
+    await scene.trouble.reached["journal settle"].wait()
+    ended = replace(scene.world.journals[UID], undo=(RestoreConfigDrive(),))
+    await scene.crash()
+    scene.restart()
+    scene.world.journals[UID] = ended
+    scene.folders.kept[UID, "disk.config"] = b"older"
+    await scene.works.tidy(await scene.journals.sweep(ended.updated_at))
+    assert not scene.folders.kept
+    assert scene.world.journals[UID] == replace(ended, undo=(), launch=None)
 
 
 @pytest.mark.parametrize("call", [*CHANGED, "journal append"])
