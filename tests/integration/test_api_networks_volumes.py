@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -372,7 +373,8 @@ async def test_without_netblock_nothing_changes(door: Door, stack: Stack, stoppe
     finally:
         stack.start("netblock_svc")
     assert await door.instance(stopped) == before
-    await door.attach(volume.name, stopped)
+    await attach_when_netblock_is_back(door, volume.name, stopped)
+    assert list(volumes_of(await door.instance(stopped))) == [volume.name]
 
 
 async def test_deleting_an_instance_frees_its_volumes_and_its_ports(
@@ -396,6 +398,18 @@ async def test_deleting_an_instance_frees_its_volumes_and_its_ports(
     assert [(port.name, port.instance) for port in left.ports] == [(kept.name, "")]
     assert not (await door(volume_pb2.GetVolumeRequest(name=volume.name))).HasField("attachment")
     await door(volume_pb2.DeleteVolumeRequest(name=volume.name))
+
+
+async def attach_when_netblock_is_back(door: Door, volume: str, instance: str) -> None:
+    """As a client does that honours RetryInfo: connections come back after a while."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await door.attach(volume, instance)
+                return
+            except Unavailable as error:
+                assert error.retry_after
+                await asyncio.sleep(0.1)
 
 
 def volumes_of(instance: instance_pb2.Instance) -> dict[str, str]:

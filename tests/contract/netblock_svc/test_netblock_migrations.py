@@ -24,9 +24,9 @@ async def test_migrations_make_what_the_tables_say(database_url: str) -> None:
     await database.close()
 
 
-async def test_replicas_may_migrate_at_the_same_time(database_url: str) -> None:
-    await asyncio.gather(*(migrate(database_url, SCRIPTS) for _ in range(3)))
-    database = Database(database_url)
+async def test_replicas_may_migrate_at_the_same_time(postgres_url: str) -> None:
+    await asyncio.gather(*(migrate(postgres_url, SCRIPTS) for _ in range(3)))
+    database = Database(postgres_url)
     async with database.transaction() as connection:
         assert await connection.run_sync(_differences) == []
     await database.close()
