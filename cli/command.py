@@ -11,7 +11,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -80,7 +80,8 @@ def command(app: typer.Typer, name: str, **settings: Any) -> Callable[[Callable[
         @functools.wraps(function)
         def run(*, context: typer.Context, **values: Any) -> None:
             session = session_of(context, values)
-            _answer(session, context.command_path, functools.partial(function, **values))
+            called = {name: value for name, value in values.items() if isinstance(value, str)}
+            _answer(session, context.command_path, called, functools.partial(function, **values))
 
         app.command(name, **settings)(_with_signature(run, own, at_root=False))
         return function
@@ -112,15 +113,15 @@ def _with_signature(function: Any, own: list[inspect.Parameter], *, at_root: boo
     return function
 
 
-def _answer(session: Session, path: str, function: Callable[..., Any]) -> None:
-    """Run a command and end the process's work as its outcome demands."""
+def _answer(session: Session, path: str, called: Mapping[str, str], function: Callable[..., Any]) -> None:
+    """Run a command and end the process's work as its outcome demands; `called` is what the user named."""
     try:
         if inspect.iscoroutinefunction(function.func):  # type: ignore[attr-defined]
             asyncio.run(_traced(session, path, function))
         else:
             function(session=session)
     except ProtostarError as error:
-        errors.show(error, session)
+        errors.show(error, session, called)
         raise typer.Exit(1) from None
     except CommandFailed:
         raise typer.Exit(1) from None

@@ -58,7 +58,8 @@ def _say(operation: Operation, called: str) -> None:
         terminal.say(("✓ ", "good"), outcomes.success(operation, called))
     else:
         terminal.say(operation.name)
-        terminal.note(("accepted; ", "quiet"), ("protostar operation wait ", "command"), (operation.name, "command"))
+        follow_it = (f"protostar operation wait {operation.name}", "command")
+        terminal.note((f"accepted for {outcomes.metadata_of(operation).target}; ", "quiet"), follow_it)
 
 
 def _show_failure(operation: Operation, called: str) -> None:
@@ -67,6 +68,6 @@ def _show_failure(operation: Operation, called: str) -> None:
     verb = words.enum(outcomes.metadata_of(operation), "verb").lower().replace("_", " ")
     place = f" at step {failed.step}" if failed.step else ""
     terminal.note(("✗ ", "bad"), f"{verb} {called} failed{place} after {words.duration(failed.took)}")
-    errors.show_line(f"{error.reason}: {error.message}", hints.hint(error.reason, error.metadata, called))
+    errors.show_line(f"{error.reason}: {error.message}", hints.hint(error.reason, error.metadata, {"instance": called}))
     trace = (f"protostar trace {operation.name}", "command")
     terminal.note(("  → ", "quiet"), trace, "   shows every step")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 
 from google.rpc import status_pb2
 
@@ -14,15 +15,18 @@ from svckit import status
 from svckit.errors import Internal, ProtostarError, Unavailable
 
 
-def show(error: ProtostarError, session: Session) -> None:
-    """Print an error: a line and a hint, or one line of JSON when answers are JSON."""
+def show(error: ProtostarError, session: Session, called: Mapping[str, str]) -> None:
+    """Print an error: a line and a hint, or one line of JSON when answers are JSON.
+
+    `called` is what the user named, by kind.
+    """
     if session.as_json:
         print(json.dumps({"error": messages.as_json(_status(error))}), file=sys.stderr, flush=True)
         return
     if is_away(error):
         _show_away(session)
         return
-    show_line(error.message, hints.hint(error.reason, error.metadata), *_violations(error))
+    show_line(error.message, hints.hint(error.reason, error.metadata, called), *_violations(error))
     if isinstance(error, Internal):
         terminal.note(("  the services' logs are in ", "quiet"), str(session.data_dir / "logs"))
 

@@ -59,7 +59,8 @@ def success(operation: Operation, called: str) -> str:
     done = f"{_DONE.get(metadata.verb, 'done')} in {words.duration(took(metadata))}"
     if metadata.no_op:
         done = "nothing had to be done"
-    return ", ".join(filter(None, (f"{called}{_is(operation)}", done, _remark(operation))))
+    attempt = f"at attempt {metadata.attempt}" if metadata.attempt > 1 else ""
+    return ", ".join(filter(None, (f"{called}{_is(operation)}", done, attempt, _remark(operation))))
 
 
 def failure(operation: Operation) -> Failure:

@@ -149,7 +149,8 @@ def step_line(step: operation_pb2.Step) -> Text:
     """A step in one line."""
     mark, style = _MARKS.get(step.state, ("?", "quiet"))
     line = terminal.styled((mark, style), f" {step.name:<18} ", (f"{_took(step):>8}", "quiet"), "  ")
-    return line.append_text(_detail(step))
+    line.append_text(_detail(step)).rstrip()
+    return line
 
 
 def waiting_line(metadata: operation_pb2.OperationMetadata) -> Text:
@@ -174,8 +175,6 @@ def _detail(step: operation_pb2.Step) -> Text:
     if step.HasField("error"):
         return terminal.styled((step.error.message, "bad"))
     parts = [word for word in (_state(step), step.detail) if word]
-    if step.attempt > 1:
-        parts.append(f"attempt {step.attempt}")
     return terminal.styled((", ".join(parts), "quiet"))
 
 

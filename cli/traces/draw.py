@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.present import terminal, words
-from cli.traces.layout import Row, Waterfall
+from cli.traces.layout import Row, Waterfall, shortened
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SERVICE_WIDTH = 12
@@ -20,8 +20,7 @@ def draw(waterfall: Waterfall, console: Console) -> None:
     for row in waterfall.rows:
         console.print(_line(row, waterfall, fancy=fancy), soft_wrap=True)
         if row.message:
-            indent = " " * (_SERVICE_WIDTH + 1 + len(row.label) - len(row.label.lstrip()))
-            console.print(terminal.styled(indent, (f"{'└ ' if fancy else ''}{row.message}", "bad")), soft_wrap=True)
+            console.print(_message(row, console.width, fancy=fancy), soft_wrap=True)
 
 
 def bar(offset: float, length: float, width: int, *, fancy: bool) -> str:
@@ -42,6 +41,12 @@ def _line(row: Row, waterfall: Waterfall, *, fancy: bool) -> Text:
         (bar(row.offset, row.length, waterfall.bar_width, fancy=fancy), style),
         (f" {words.duration(row.seconds):>{_DURATION_WIDTH}}", "bad" if row.failed else "quiet"),
     )
+
+
+def _message(row: Row, width: int, *, fancy: bool) -> Text:
+    indent = _SERVICE_WIDTH + 1 + len(row.label) - len(row.label.lstrip())
+    message = shortened(" ".join(row.message.split()), 2 * width - indent - 4)
+    return terminal.styled(" " * indent, (f"{'└ ' if fancy else ''}{message}", "bad"))
 
 
 def _axis(waterfall: Waterfall) -> Text:

@@ -79,11 +79,14 @@ def shortened(text: str, width: int) -> str:
 
 
 def _label(depth: int, node: Node) -> str:
-    attempt = node.span.attributes.get("protostar.attempt", "")
-    later = f"attempt {attempt}: " if attempt else "later attempt: "
-    return (
-        " " * (_INDENT * min(depth, _DEEPEST)) + (later if node.linked and depth == 0 else "") + short_name(node.span)
-    )
+    return " " * (_INDENT * min(depth, _DEEPEST)) + short_name(node.span) + _attempt(depth, node)
+
+
+def _attempt(depth: int, node: Node) -> str:
+    attempt = node.span.attributes.get("protostar.attempt", 1)
+    if attempt not in (1, "1"):
+        return f", attempt {attempt}"
+    return ", later attempt" if node.linked and depth == 0 else ""
 
 
 def _is_origin(node: Node) -> bool:

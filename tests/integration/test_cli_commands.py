@@ -354,7 +354,7 @@ def test_without_identity_none_is_sent(api: FakeApi, run: Run) -> None:
             Aborted("busy", reason="OPERATION_IN_PROGRESS", metadata={"operation": "operations/7"}),
             "protostar operation wait operations/7",
         ),
-        (FailedPrecondition("web is locked: careful", reason="INSTANCE_LOCKED"), "instance unlock"),
+        (FailedPrecondition("web is locked: careful", reason="INSTANCE_LOCKED"), "instance unlock web"),
         (
             FailedPrecondition(
                 "cannot start",

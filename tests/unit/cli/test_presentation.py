@@ -142,6 +142,8 @@ def test_the_least_important_columns_go_first_from_the_right() -> None:
 def test_a_hint_without_its_values_is_left_out() -> None:
     assert "operation wait operations/7 " in hints.hint("OPERATION_IN_PROGRESS", {"operation": "operations/7"})
     assert hints.hint("OPERATION_IN_PROGRESS", {}) == ""
+    assert hints.hint("DOMAIN_DIED", {}, {"instance": "web"}).startswith("protostar instance console web ")
+    assert hints.hint("DOMAIN_DIED", {}).startswith("protostar instance console INSTANCE ")
     assert hints.hint("NEVER_HEARD_OF", {}) == ""
 
 

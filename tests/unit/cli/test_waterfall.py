@@ -176,7 +176,7 @@ def test_a_linked_trace_is_a_later_attempt() -> None:
     later = span("b", start=20, end=30, trace_id=OTHER, links=(TRACE,), attributes={"protostar.attempt": 2})
     roots = tree.build([later, span("a"), span("c", "b", 21, 22, trace_id=OTHER)], TRACE)
     assert [(root.span.name, root.linked) for root in roots] == [("a", False), ("b", True)]
-    assert [row.label for row in layout.lay_out(roots, 80).rows] == ["a", "attempt 2: b", "  c"]
+    assert [row.label for row in layout.lay_out(roots, 80).rows] == ["a", "b, attempt 2", "  c"]
 
 
 def test_parents_in_a_ring_are_cut_open() -> None:
