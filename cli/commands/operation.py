@@ -30,11 +30,12 @@ async def list_(
     filter_: Filter = "",
     limit: Annotated[int, typer.Option(min=0, help="The newest so many; 0 for all.")] = 50,
 ) -> None:
-    """The operations you may see, newest last. Filter fields: verb, target, state, done."""
+    """The operations you may see, newest first. Filter fields: verb, target, state, done."""
     request = operations_pb2.ListOperationsRequest(name="operations", filter=filter_)
     answer = await api.every(api.operations.ListOperations, request)
-    if limit:
-        del answer.operations[:-limit]
+    newest = list(reversed(answer.operations))[: limit or None]
+    del answer.operations[:]
+    answer.operations.extend(newest)
     if session.as_json:
         messages.show(answer)
         return

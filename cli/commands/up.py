@@ -14,6 +14,7 @@ from cli.session import Session
 from cli.startup import run
 from cli.startup.startup import NotStarted
 from cli.supervisor import plan
+from svckit.config import Settings
 from svckit.errors import InvalidArgument
 
 _START_SECONDS = 60.0
@@ -50,9 +51,6 @@ def up(
 
 
 def _plan(session: Session, addresses: dict[str, str | None], libvirt_uri: str | None) -> plan.Plan:
-    # Imported here: it takes half a second, and no other command needs it.
-    from svckit.config import Settings
-
     given: dict[str, Any] = {f"{name}_address": address for name, address in addresses.items() if address}
     try:
         settings = Settings.read(data_dir=session.data_dir, **given)

@@ -295,6 +295,17 @@ def test_operation_show_tells_where_it_is_and_what_it_waits_for(api: FakeApi, ru
     assert "cancellation was asked for" in ok(run("operation", "cancel", name)).stdout
 
 
+def test_operations_are_listed_newest_first(api: FakeApi, run: Run) -> None:
+    api.instance("web")
+    for verb in ("start", "stop", "reboot"):
+        ok(run("instance", verb, "web"))
+    answer = json.loads(ok(run("operation", "list", "--json", "--limit", "2")).stdout)
+    assert [entry["metadata"]["verb"] for entry in answer["operations"]] == ["VERB_REBOOT", "VERB_STOP"]
+    heading, *lines = ok(run("operation", "list")).stdout.splitlines()
+    assert heading.split()[:3] == ["VERB", "STATE", "TARGET"]
+    assert [line.split()[0] for line in lines] == ["reboot", "stop", "start"]
+
+
 def test_an_operation_that_is_done_needs_no_waiting(api: FakeApi, run: Run) -> None:
     api.instance("web")
     ok(run("instance", "start", "web"))
