@@ -57,7 +57,7 @@ wait_for_guest() { # BOOT: until the guest is ready, at most a minute
 }
 
 latest_operation() {
-    protostar operation list --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["name"])'
+    protostar operation list --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["operations"][0]["name"])'
 }
 
 stop_everything() {
