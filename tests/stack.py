@@ -70,13 +70,17 @@ class Stack:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PROTOSTAR_", "OTEL_"))}
         return {**inherited, **ours}
 
-    def start(self, *names: str, **extra: str) -> None:
-        """Start services and wait until each says SERVING."""
+    def launch(self, *names: str, **extra: str) -> None:
+        """Start services, and leave it to them when they serve."""
         for name in names:
             with self.log(name).open("ab") as log:
                 self.processes[name] = subprocess.Popen(
                     [sys.executable, "-m", name], env={**self.environment(), **extra}, cwd=ROOT, stdout=log, stderr=log
                 )
+
+    def start(self, *names: str, **extra: str) -> None:
+        """Start services and wait until each says SERVING."""
+        self.launch(*names, **extra)
         for name in names:
             self.wait_until_serving(name)
 

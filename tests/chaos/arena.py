@@ -21,13 +21,18 @@ _HELD_SECONDS = 30.0
 
 @dataclass
 class Arena(Stack):
-    """A stack that is meant to be broken."""
+    """A stack that is meant to be broken. `heavy_steps` is for compute_svc, 0 for its own default.
+
+    By default there is room for every instance of a wave to stand at a heavy step at once.
+    """
+
+    heavy_steps: int = 32
 
     def environment(self) -> dict[str, str]:
         self._points.mkdir(parents=True, exist_ok=True)
         failpoints = ";".join(f"{name}@{self._points / name}=hold" for name in sorted(points.known()))
-        # Room for every instance of a wave to stand at a heavy step at once.
-        return {"PROTOSTAR_HEAVY_STEPS": "32", **super().environment(), "PROTOSTAR_FAILPOINTS": failpoints}
+        room = {"PROTOSTAR_HEAVY_STEPS": str(self.heavy_steps)} if self.heavy_steps else {}
+        return {**super().environment(), **room, "PROTOSTAR_FAILPOINTS": failpoints}
 
     @property
     def data(self) -> Path:
@@ -75,7 +80,9 @@ class Arena(Stack):
 
     def revive(self, names: Iterable[str]) -> None:
         """Start them again and wait until they serve."""
-        self.start(*names)
+        self.launch(*names)
+        for name in names:
+            self.wait_until_serving(name)
 
     def freeze(self, name: str) -> None:
         """SIGSTOP: it is there, keeps its sockets, and does nothing: what a hung host looks like."""

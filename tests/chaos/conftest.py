@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.arena import Arena
-from tests.chaos.hypervisors import Embedded, TestDriver
+from tests.chaos.hypervisors import of
 from tests.chaos.invariants import Scene
 from tests.chaos.wave import Field
 from tests.client import Client
@@ -19,13 +19,11 @@ from tests.client import Client
 @contextlib.contextmanager
 def field_of(arena: Arena, image: Path, urls: Mapping[str, str] | None = None) -> Iterator[Field]:
     """A running arena with an image in it."""
-    embedded = arena.libvirt_uri.startswith("qemu:///embed")
-    hypervisor = Embedded(arena) if embedded else TestDriver(arena)
     with arena:
         client = Client(arena.addresses["api_svc"])
         imported = client.import_image(image).name
         try:
-            yield Field(arena, client, Scene(arena.data, hypervisor, urls or {}), imported)
+            yield Field(arena, client, Scene(arena.data, of(arena), urls or {}), imported)
         finally:
             client.close()
 

@@ -18,6 +18,11 @@ STRANGER = """<domain type='qemu'><name>stranger</name><uuid>00000000-1111-4222-
 <memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>"""
 
 
+def of(arena: Arena) -> TestDriver | Embedded:
+    """The one that fits."""
+    return Embedded(arena) if arena.libvirt_uri.startswith("qemu:///embed") else TestDriver(arena)
+
+
 class TestDriver:
     """`test:///default` lives inside compute_svc and dies with it, so compute_svc's first snapshot has to do."""
 

@@ -19,6 +19,13 @@ from tests.client import Client, metadata
 
 T = TypeVar("T")
 _NOT_ANSWERED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+Request = (
+    svc.CreateInstanceRequest
+    | svc.StartInstanceRequest
+    | svc.StopInstanceRequest
+    | svc.RebootInstanceRequest
+    | svc.DeleteInstanceRequest
+)
 FLAVOR = instance_pb2.Flavor(vcpus=1, memory_mib=32)
 
 
@@ -62,26 +69,40 @@ def within(seconds: float) -> Timestamp:
 
 def ask(client: Client, verb: Verb, uid: str, image: str = "", seconds: float = 60) -> operations_pb2.Operation:
     """Ask for a verb until the request is acknowledged."""
-    name, request_id, deadline = f"instances/{uid}", str(uuid.uuid4()), within(seconds)
+    return send(client, request(verb, uid, image, seconds))
+
+
+def send(client: Client, wanted: Request) -> operations_pb2.Operation:
+    """Send it until it is acknowledged; the same again is the same."""
     stub = client.instances
+    call = {
+        svc.CreateInstanceRequest: stub.CreateInstance,
+        svc.StartInstanceRequest: stub.StartInstance,
+        svc.StopInstanceRequest: stub.StopInstance,
+        svc.RebootInstanceRequest: stub.RebootInstance,
+        svc.DeleteInstanceRequest: stub.DeleteInstance,
+    }[type(wanted)]
+    return patiently(lambda: call(wanted, timeout=20))
+
+
+def request(verb: Verb, uid: str, image: str = "", seconds: float = 60) -> Request:
+    """A request with an id of its own, to be carried out within so many seconds."""
+    identity = {"name": f"instances/{uid}", "request_id": str(uuid.uuid4())}
+    timed = {**identity, "deadline": within(seconds)}
     match verb:
         case Verb.CREATE:
             instance = instance_pb2.Instance(display_name=uid[:8], image=image, flavor=FLAVOR, config_drive=True)
-            create = svc.CreateInstanceRequest(
-                instance=instance, instance_id=uid, request_id=request_id, deadline=deadline
-            )
-            return patiently(lambda: stub.CreateInstance(create, timeout=20))
+            del timed["name"]
+            return svc.CreateInstanceRequest(instance=instance, instance_id=uid, **timed)
         case Verb.START:
-            start = svc.StartInstanceRequest(name=name, request_id=request_id, deadline=deadline, repair=True)
-            return patiently(lambda: stub.StartInstance(start, timeout=20))
-        case Verb.STOP | Verb.GRACEFUL_STOP:
-            stop_mode = svc.STOP_MODE_FORCE if verb is Verb.STOP else svc.STOP_MODE_GRACEFUL
-            stop = svc.StopInstanceRequest(name=name, request_id=request_id, deadline=deadline, mode=stop_mode)
-            return patiently(lambda: stub.StopInstance(stop, timeout=20))
-        case Verb.REBOOT | Verb.SOFT_REBOOT:
-            mode = svc.REBOOT_MODE_HARD if verb is Verb.REBOOT else svc.REBOOT_MODE_SOFT
-            reboot = svc.RebootInstanceRequest(name=name, request_id=request_id, deadline=deadline, mode=mode)
-            return patiently(lambda: stub.RebootInstance(reboot, timeout=20))
+            return svc.StartInstanceRequest(repair=True, **timed)
+        case Verb.STOP:
+            return svc.StopInstanceRequest(mode=svc.STOP_MODE_FORCE, **timed)
+        case Verb.GRACEFUL_STOP:
+            return svc.StopInstanceRequest(mode=svc.STOP_MODE_GRACEFUL, **timed)
+        case Verb.REBOOT:
+            return svc.RebootInstanceRequest(mode=svc.REBOOT_MODE_HARD, **timed)
+        case Verb.SOFT_REBOOT:
+            return svc.RebootInstanceRequest(mode=svc.REBOOT_MODE_SOFT, **timed)
         case Verb.DELETE:
-            delete = svc.DeleteInstanceRequest(name=name, request_id=request_id)
-            return patiently(lambda: stub.DeleteInstance(delete, timeout=20))
+            return svc.DeleteInstanceRequest(**identity)
