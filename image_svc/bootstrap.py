@@ -71,7 +71,11 @@ class _Parts:
     def of(cls, settings: ImageSettings, database: Database) -> _Parts:
         catalogue = SqlCatalogue(database, utcnow)
         images = ImageFolder(settings.images_path)
-        work = Work(heavy=settings.image_heavy_operations, light=settings.image_light_operations)
+        work = Work(
+            downloads=settings.image_downloads,
+            heavy=settings.image_heavy_operations,
+            light=settings.image_light_operations,
+        )
         tools = QemuImg(_budget(settings))
         inspector = ChildInspector(seconds=settings.image_tool_seconds, limits=_short(settings))
         base_files = BaseFolder(settings.instances_path / "_base")

@@ -33,7 +33,8 @@ class ImageSettings(Settings, frozen=True, kw_only=True):
     image_lock_seconds: Annotated[Seconds, Meta(description="to wait for another process at a base")] = 3600.0
     image_tool_memory_bytes: Annotated[int, Meta(gt=0, description="address space of a tool (Nova)")] = 2 * _GIB
     image_tool_cpu_seconds: Annotated[int, Meta(gt=0, description="CPU of a short run (Nova)")] = 30
-    image_heavy_operations: Annotated[int, Meta(gt=0, description="imports and conversions at once")] = _CPUS
+    image_downloads: Annotated[int, Meta(gt=0, description="imports at once")] = 8
+    image_heavy_operations: Annotated[int, Meta(gt=0, description="conversions and inspections at once")] = _CPUS
     image_light_operations: Annotated[int, Meta(gt=0, description="short runs of qemu-img at once")] = 4 * _CPUS
 
     def derived(self) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def mark_used(path: str) -> bool:
         os.utime(path)
     except FileNotFoundError:
         return False
-    except PermissionError:  # shared storage that another user owns (Nova: bug 1809123)
+    except OSError:  # read-only, or shared storage that another user owns (Nova: bug 1809123)
         return Path(path).exists()
     return True
 

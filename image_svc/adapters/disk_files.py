@@ -19,6 +19,7 @@ from image_svc.adapters.threads import in_thread
 from image_svc.domain import iso9660, qcow2
 from image_svc.domain.config_drive import digest_in
 from image_svc.domain.disks import CONFIG_DRIVE, DiskType, FoundDisk, is_disk_name
+from svckit.errors import DeadlineExceeded
 from svckit.files import sync_folder, write_atomically
 
 _MODE = 0o600  # libvirt hands a disk to QEMU's user when it starts the guest
@@ -27,18 +28,27 @@ _MODE = 0o600  # libvirt hands a disk to QEMU's user when it starts the guest
 class InstanceFolders:
     """`ports.DiskFiles`."""
 
-    def __init__(self, instances: Path, base_folder: str) -> None:
+    def __init__(self, instances: Path, base_folder: str, look_seconds: float = 30.0) -> None:
         self._instances = str(instances)
         self._base_prefix = f"{base_folder}/"
+        self._look_seconds = look_seconds
         # Threads of their own: a look must not queue behind the writes of an import.
         self._lookers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="look")
 
     async def look(self, uid: str, names: Collection[str]) -> dict[str, FoundDisk]:
         """See ports.DiskFiles."""
         folder = self._folder(uid)
-        with storage_errors(folder):
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._lookers, self._look, folder, names)
+        work = asyncio.get_running_loop().run_in_executor(self._lookers, self._look, folder, names)
+        try:
+            async with asyncio.timeout(self._look_seconds):
+                with storage_errors(folder):
+                    return await work
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"{folder} does not answer within {self._look_seconds:g} s; see to its storage, then retry",
+                reason="STORAGE_TIMEOUT",
+                metadata={"path": folder},
+            ) from None
 
     async def prepare(self, uid: str, name: str) -> str:
         """See ports.DiskFiles."""
@@ -84,7 +94,7 @@ class InstanceFolders:
 
     def close(self) -> None:
         """Let the threads go."""
-        self._lookers.shutdown()
+        self._lookers.shutdown(wait=False, cancel_futures=True)
 
     def _folder(self, uid: str) -> str:
         return f"{self._instances}/{uid}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from image_svc.domain.acceptance import check_base, qemu_format
 from image_svc.domain.base_names import Template, base_name
 from image_svc.domain.images import DiskFormat, Image
@@ -12,7 +14,10 @@ from image_svc.ports import BaseFiles, Catalogue, DiskTools, ImageFiles, Inspect
 from image_svc.usecases.keyed_locks import KeyedLocks
 from image_svc.usecases.work import Work
 from svckit import tracing
+from svckit.errors import ProtostarError
 from svckit.failpoints import failpoint
+
+log = structlog.get_logger(__name__)
 
 
 class Bases:
@@ -66,10 +71,16 @@ class Bases:
         return await self._once(template.name, lambda name: self._format(template, name))
 
     async def sweep(self) -> None:
-        """Remove what a crash left half made. Run at start-up; whoever is at work on one holds its lock."""
-        for temporary in await self._files.leftovers():
-            async with self._locks.hold(temporary.rpartition(".")[0]):
-                await self._files.discard(temporary)
+        """Remove what a crash left half made. Run at start-up; whoever is at work on one holds its lock.
+
+        What cannot be removed stays: the next fetch of that base begins with removing it.
+        """
+        try:
+            for temporary in await self._files.leftovers():
+                async with self._locks.hold(temporary.rpartition(".")[0]):
+                    await self._files.discard(temporary)
+        except ProtostarError as error:
+            log.warning("sweep_failed", folder=self._files.folder, error=error.message)
 
     async def _once(self, name: str, make: Callable[[str], Awaitable[None]]) -> bool:
         if await self._files.exists(name):

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import structlog
+
 from image_svc.domain.images import Image
 from image_svc.domain.refusals import image_not_found
 from image_svc.ports import Catalogue, ImageFiles
 from image_svc.usecases.keyed_locks import KeyedLocks
 from svckit import listing
-from svckit.errors import InvalidArgument
+from svckit.errors import InvalidArgument, ProtostarError
 from svckit.failpoints import failpoint
 
+log = structlog.get_logger(__name__)
 _FIELDS = ("display_name", "disk_format")
 
 
@@ -57,10 +60,13 @@ class CatalogueReader:
             await self._files.remove(uid)
 
     async def sweep(self) -> None:
-        """Remove files that a crash left without a row. Run at start-up."""
-        for uid in await self._files.leftovers():
-            if await self._catalogue.find(uid) is None:
-                await self._files.remove(uid)
+        """Remove files that a crash left without a row. Run at start-up; what cannot be removed only takes space."""
+        try:
+            for uid in await self._files.leftovers():
+                if await self._catalogue.find(uid) is None:
+                    await self._files.remove(uid)
+        except ProtostarError as error:
+            log.warning("sweep_failed", folder="images", error=error.message)
 
 
 def _after(key: tuple[str, ...] | None) -> tuple[datetime, str] | None:

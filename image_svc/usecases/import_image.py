@@ -86,7 +86,7 @@ class ImportImage:
             there = await self._catalogue.find(order.uid)
             if there is not None:
                 return _same(there, order)
-            async with self._work.heavy, self._files.begin(order.uid) as upload:
+            async with self._work.downloads, self._files.begin(order.uid) as upload:
                 return await self._bring_in(order, upload, report)
 
     async def _bring_in(self, order: ImportOrder, upload: Upload, report: Report) -> Image:
@@ -96,8 +96,9 @@ class ImportImage:
             _check_sum(order, upload)
             await upload.seal()
         with self._step("inspect", report):
-            await failpoint("image.import_image.inspect")
-            disk_format, virtual_size = await self._inspect(order, upload)
+            async with self._work.heavy:
+                await failpoint("image.import_image.inspect")
+                disk_format, virtual_size = await self._inspect(order, upload)
         image = Image(
             uid=order.uid,
             display_name=order.display_name,

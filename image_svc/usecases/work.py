@@ -13,11 +13,13 @@ from svckit.errors import Unavailable
 class Work:
     """Bounds how much runs at once, and can cut off what runs too long for a shutdown.
 
-    Heavy is what reads or writes whole images; light is a short run of qemu-img. They do not wait for each other, so
-    that an instance starts while an image is being converted (Nova: max_concurrent_disk_ops, one bound for all).
+    Heavy is what reads or writes whole images on this host; light is a short run of qemu-img; a download waits for
+    somebody else's server. None waits for another kind, so that an instance starts while an image is being converted
+    and another one drips in (Nova: max_concurrent_disk_ops, one bound for all).
     """
 
-    def __init__(self, *, heavy: int, light: int) -> None:
+    def __init__(self, *, downloads: int, heavy: int, light: int) -> None:
+        self.downloads = asyncio.Semaphore(downloads)
         self.heavy = asyncio.Semaphore(heavy)
         self.light = asyncio.Semaphore(light)
         self._inside: set[asyncio.Task[Any]] = set()

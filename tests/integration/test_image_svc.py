@@ -300,6 +300,26 @@ async def test_an_import_that_its_client_cancels_leaves_nothing(remote: Remote) 
     assert not (await remote.catalogue.ListImages(pb.ListImagesRequest())).images
 
 
+async def test_imports_that_drip_in_hold_up_no_disk_and_no_other_import(folder: Path, qcow2: Path) -> None:
+    with ImageServer() as web:
+        async with serving(folder, image_heavy_operations=1, image_downloads=2) as remote:
+            dripping = remote.catalogue.ImportImage(order(web.address("drip")))
+            await beginning(dripping)
+            assert (await remote.ensure(root(await remote.bring_in(qcow2)))).disks[0].created
+            dripping.cancel()
+
+
+async def test_a_leftover_that_somebody_holds_or_nobody_can_remove_does_not_stop_the_service(
+    folder: Path, qcow2: Path
+) -> None:
+    (folder / "instances/_base").mkdir(parents=True)
+    (folder / "instances/_base/swap_1.part").mkdir()
+    (folder / "images").mkdir()
+    (folder / f"images/{uuid.uuid4()}").mkdir()
+    async with serving(folder) as remote:
+        assert (await remote.bring_in(qcow2)).size_bytes == qcow2.stat().st_size
+
+
 # Disks
 
 

@@ -10,6 +10,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -185,6 +186,16 @@ async def test_looking_marks_the_base_as_used(tmp_path: Path) -> None:
     os.utime(tmp_path / "_base/b", (0, 0))
     assert (await files.look(UID, ["disk"]))["disk"].has_backing
     assert (tmp_path / "_base/b").stat().st_mtime > 0
+
+
+async def test_storage_that_does_not_answer_is_told_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = InstanceFolders(tmp_path, str(tmp_path / "_base"), look_seconds=0.05)
+    answered = threading.Event()
+    monkeypatch.setattr(files, "_look", lambda *_: answered.wait(10))
+    with pytest.raises(DeadlineExceeded) as refusal:
+        await files.look(UID, ["disk"])
+    assert refusal.value.reason == "STORAGE_TIMEOUT"
+    answered.set()
 
 
 async def test_a_copy_has_the_content_and_the_holes(tmp_path: Path) -> None:

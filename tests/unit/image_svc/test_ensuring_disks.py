@@ -46,7 +46,7 @@ class Room:
     folder: Path
     catalogue: MemoryCatalogue = field(default_factory=MemoryCatalogue)
     tools: HeaderTools = field(default_factory=HeaderTools)
-    work: Work = field(default_factory=lambda: Work(heavy=2, light=4))
+    work: Work = field(default_factory=lambda: Work(downloads=2, heavy=2, light=4))
 
     def __post_init__(self) -> None:
         base_files = BaseFolder(self.folder / "i/_base")

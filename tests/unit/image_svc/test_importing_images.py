@@ -56,7 +56,7 @@ class Room:
     catalogue: MemoryCatalogue = field(default_factory=MemoryCatalogue)
     tools: HeaderTools = field(default_factory=HeaderTools)
     source: Given = field(default_factory=Given)
-    work: Work = field(default_factory=lambda: Work(heavy=2, light=2))
+    work: Work = field(default_factory=lambda: Work(downloads=2, heavy=2, light=2))
     events: list[StepEvent | ProgressEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
