@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,13 +62,29 @@ _COMMON = (
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"protostar {metadata.version('protostar')}")
+        raise typer.Exit
+
+
+_VERSION = inspect.Parameter(
+    "version",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ],
+)
+
+
 def root(app: typer.Typer, function: Callable[[], None]) -> None:
     """Give an application the common options, before the name of a command; `function` has its help."""
 
     def remember(*, context: typer.Context, **values: Any) -> None:
         context.obj = values
 
-    app.callback(help=function.__doc__)(_with_signature(remember, [], at_root=True))
+    app.callback(help=function.__doc__)(_with_signature(remember, [_VERSION], at_root=True))
 
 
 def command(app: typer.Typer, name: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -126,6 +143,8 @@ def _answer(session: Session, path: str, called: Mapping[str, str], function: Ca
     except CommandFailed:
         raise typer.Exit(1) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # the prompt is not to follow ^C
         raise typer.Exit(INTERRUPTED) from None
     finally:
         tracing.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import time
 from dataclasses import dataclass
 from typing import Annotated
@@ -108,7 +109,7 @@ def _show(asked: _Asked, spans: list[Span], *, all_: bool) -> None:
 def _console() -> Console:
     console = terminal.out()
     if not console.is_terminal:
-        console.width = _PLAIN_WIDTH
+        console.width = shutil.get_terminal_size((_PLAIN_WIDTH, 0)).columns  # COLUMNS, if somebody says so
     return console
 
 

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ _LIBRARY_DIRS = (
     "/usr/local/lib/libvirt",
 )
 _DRIVER = "connection-driver/libvirt_driver_qemu.so"
+_REAPING_SECONDS = 3.0
 _QEMU_PACKAGE = {"x86_64": "qemu-system-x86", "aarch64": "qemu-system-arm"}
 _TOOLS = (
     # program, what it is for, its package
@@ -48,6 +50,7 @@ def look(libvirt_uri: str) -> Iterator[Finding]:
     yield findings.kvm(
         device=Path("/dev/kvm").exists(), usable=os.access("/dev/kvm", os.R_OK | os.W_OK), cpu_flags=_cpu_flags()
     )
+    yield _reaper()
 
 
 def _python() -> Finding:
@@ -88,6 +91,30 @@ def _tool(program: str, purpose: str, package: str) -> Finding:
     if path is None:
         return findings.missing(program, f"not installed; needed for {purpose}", package=package)
     return findings.good(program, path)
+
+
+def _reaper() -> Finding:
+    """Whether process 1 reaps: libvirt waits for that when it destroys a guest that no supervisor inherited."""
+    lasting = _unreaped()
+    if lasting:
+        time.sleep(_REAPING_SECONDS)
+        lasting &= _unreaped()
+    if not lasting:
+        return findings.good("process 1", "reaps what is left to it")
+    detail = f"does not reap ({len(lasting)} zombies): a guest that outlives `protostar up` cannot be destroyed quickly"
+    return findings.warning("process 1", detail, "run the container with --init, or under tini -s")
+
+
+def _unreaped() -> set[int]:
+    """Zombies whose parent is process 1."""
+    found = set()
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            with contextlib.suppress(OSError):
+                state, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]
+                if state == "Z" and parent == "1":
+                    found.add(int(process.name))
+    return found
 
 
 def _cpu_flags() -> frozenset[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -60,7 +61,7 @@ def show(columns: Sequence[Column], entries: Sequence[Any], empty: str) -> None:
         table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True, overflow="ellipsis")
     for row in rows:
         table.add_row(*(row[place] for place in kept))
-    console.print(table)
+    _print(console, table)
 
 
 def show_fields(fields: Sequence[tuple[str, Cell]]) -> None:
@@ -72,7 +73,15 @@ def show_fields(fields: Sequence[tuple[str, Cell]]) -> None:
         text = _text(value)
         if text.plain:
             table.add_row(name, text)
-    terminal.out().print(table)
+    _print(terminal.out(), table)
+
+
+def _print(console: Console, table: Table) -> None:
+    """Without the blanks that fill up each line: programs read it too."""
+    with console.capture() as capture:
+        console.print(table)
+    console.file.writelines(f"{line.rstrip()}\n" for line in capture.get().splitlines())
+    console.file.flush()
 
 
 def fitting(widths: Sequence[int], columns: Sequence[Column], room: int) -> list[int]:

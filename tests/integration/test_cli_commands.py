@@ -511,3 +511,50 @@ def _completions(address: str, data_dir: Path, line: str) -> list[str]:
     )
     assert answer.stderr == ""
     return sorted(answer.stdout.split())
+
+
+# Doctor
+
+SHORT = ("--data-dir", "/tmp")
+
+
+@pytest.fixture
+def free_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("API", "COMPUTE", "IMAGE", "NETBLOCK"):
+        monkeypatch.setenv(f"PROTOSTAR_{name}_ADDRESS", "127.0.0.1:0")
+
+
+@pytest.mark.usefixtures("free_addresses")
+def test_doctor_names_what_is_missing_and_the_command_that_brings_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setenv("LIBVIRT_DRIVER_DIR", "/nonexistent")
+    result = run("doctor", "--json", *SHORT)
+    told = json.loads(result.stdout)
+    missing = {check["name"] for check in told["checks"] if check["state"] == "missing"}
+    assert result.exit_code == 1 and told["ok"] is False
+    assert {"qemu-img", "libvirt's QEMU driver"} <= missing
+    (install,) = told["fix"]
+    assert "apt-get install" in install and "qemu-utils" in install and "libvirt-daemon-driver-qemu" in install
+    assert install in run("doctor", *SHORT).stdout
+
+
+@pytest.mark.usefixtures("free_addresses")
+def test_doctor_asks_only_for_what_the_connection_needs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setenv("PROTOSTAR_LIBVIRT_URI", "test:///default")
+    result = run("doctor", "--json", *SHORT)
+    assert result.exit_code == 0, result.stdout
+    assert "qemu-img" not in {check["name"] for check in json.loads(result.stdout)["checks"]}
+
+
+@pytest.mark.usefixtures("free_addresses")
+def test_doctor_refuses_a_place_where_sockets_would_not_fit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROTOSTAR_LIBVIRT_URI", "test:///default")
+    result = run("doctor", "--json", "--data-dir", "/tmp/" + "x" * 60)
+    checks = {check["name"]: check["state"] for check in json.loads(result.stdout)["checks"]}
+    assert result.exit_code == 1
+    assert checks["its length"] == "missing"
+
+
+def test_the_version_is_told(run: Run) -> None:
+    assert ok(run("--version")).stdout.startswith("protostar ")
