@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.postgres import postgres_socket, postgres_url
+from tests.postgres import postgres, postgres_socket, postgres_url
 
-__all__ = ["postgres_socket", "postgres_url"]
+__all__ = ["postgres", "postgres_socket", "postgres_url"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,6 +8,7 @@ Uses the programs of Debian's package `postgresql`; a cluster that the machine m
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -15,41 +16,81 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import psycopg
 import pytest
 
 _DEBIAN = Path("/usr/lib/postgresql")
 # Nothing here outlives the session, so nothing needs to reach a disk.
+_QUICKLY = ("--no-sync", "--no-instructions")
 _OPTIONS = "-c listen_addresses= -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
 
 
+class Cluster:
+    """A server on a unix socket in `folder`; its superuser is `postgres`, without a password."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="protostar-pg-", dir="/tmp"))  # short: a socket's path has 107 bytes
+        self._files = self.folder / "cluster"
+
+    def __enter__(self) -> Self:
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "postgres", "postgres")
+        try:
+            _run("initdb", "-D", self._files, "-U", "postgres", "--auth=trust", "-E", "UTF8", *_QUICKLY)
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop(check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Until it accepts connections."""
+        options = f"-k {self.folder} {_OPTIONS}"
+        _run("pg_ctl", "-D", self._files, "-l", self.folder / "log", "-w", "-t", "60", "-o", options, "start")
+
+    def stop(self, *, check: bool = True) -> None:
+        """At once, as when it crashes."""
+        _run("pg_ctl", "-D", self._files, "-m", "immediate", "-w", "stop", check=check)
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """The SQLAlchemy URL of an empty database, dropped afterwards."""
+        name = f"test_{uuid.uuid4().hex}"
+        self._execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
+        finally:
+            self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(host=str(self.folder), user="postgres", dbname="postgres", autocommit=True) as server:
+            server.execute(statement)
+
+
 @pytest.fixture(scope="session")
-def postgres_socket() -> Iterator[Path]:
-    """The folder with the socket of a running server; its superuser is `postgres`, without a password."""
-    folder = Path(tempfile.mkdtemp(prefix="protostar-pg-", dir="/tmp"))  # short: a socket's path has 107 bytes
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres", "postgres")
-    cluster = folder / "cluster"
-    try:
-        _run("initdb", "-D", cluster, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync", "--no-instructions")
-        _run("pg_ctl", "-D", cluster, "-l", folder / "log", "-w", "-t", "60", "-o", f"-k {folder} {_OPTIONS}", "start")
-        yield folder
-    finally:
-        _run("pg_ctl", "-D", cluster, "-m", "immediate", "-w", "stop", check=False)
-        shutil.rmtree(folder, ignore_errors=True)
+def postgres() -> Iterator[Cluster]:
+    """A running server, shared by all tests: nobody stops it."""
+    with Cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def postgres_socket(postgres: Cluster) -> Path:
+    """The folder with its socket."""
+    return postgres.folder
 
 
 @pytest.fixture
-def postgres_url(postgres_socket: Path) -> Iterator[str]:
+def postgres_url(postgres: Cluster) -> Iterator[str]:
     """The SQLAlchemy URL of an empty database, dropped after the test."""
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(host=str(postgres_socket), user="postgres", dbname="postgres", autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}"')
-        try:
-            yield f"postgresql+psycopg://postgres@/{name}?host={postgres_socket}"
-        finally:
-            server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    with postgres.database() as url:
+        yield url
 
 
 def _run(program: str, *arguments: object, check: bool = True) -> None:
