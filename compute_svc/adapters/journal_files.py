@@ -17,9 +17,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import structlog
-from pydantic import TypeAdapter, ValidationError
 
+from compute_svc.adapters import journal_json
 from compute_svc.domain.journal import Journal
 from svckit.errors import Internal, ProtostarError, ResourceExhausted
 from svckit.files import sync_folder, write_atomically
@@ -27,7 +28,6 @@ from svckit.files import sync_folder, write_atomically
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-_JOURNAL: TypeAdapter[Journal] = TypeAdapter(Journal)
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -122,7 +122,7 @@ class JournalFiles:
 
 
 def _line(journal: Journal) -> bytes:
-    return _JOURNAL.dump_json(journal) + b"\n"
+    return journal_json.encode(journal) + b"\n"
 
 
 def _read(path: Path) -> Journal | None:
@@ -133,8 +133,8 @@ def _read(path: Path) -> Journal | None:
         return None
     for line in filter(None, reversed(lines)):
         try:
-            return _JOURNAL.validate_json(line)
-        except ValidationError:
+            return journal_json.decode(line)
+        except msgspec.MsgspecError:
             log.warning("journal_line_torn", path=str(path))
     return None
 

@@ -1,10 +1,10 @@
 """Which command may work at which instance: one piece of work at a time, fenced by generation.
 
-Recovery needs next to nothing of its own. At start-up nothing is resumed or undone, only tidied up: the journal says what
-was interrupted, and api_svc, whose lease on the operation has not ended, sends the same command again, which is resumed
-where it stood; or it sends a newer one, which brings the interrupted work to its end first. So there is one path for a
-broken stream, a crash of this service and a boot of the host, and nothing is done for an operation that its owner has
-given up.
+Recovery needs next to nothing of its own. At start-up nothing is resumed or undone, only tidied up: the journal says
+what was interrupted, and api_svc, whose lease on the operation has not ended, sends the same command again, which is
+resumed where it stood; or it sends a newer one, which brings the interrupted work to its end first. So there is one
+path for a broken stream, a crash of this service and a boot of the host, and nothing is done for an operation that its
+owner has given up.
 """
 
 from __future__ import annotations
