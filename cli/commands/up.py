@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,6 +58,7 @@ def _plan(session: Session, addresses: dict[str, str | None], libvirt_uri: str |
     except ValueError as error:
         raise InvalidArgument(str(error)) from None
     _check_length(settings.data_dir)
+    _check_writable(settings.data_dir)
     known = {name: str(getattr(settings, f"{name}_address")) for name in addresses}
     extra = {"PROTOSTAR_LIBVIRT_URI": libvirt_uri} if libvirt_uri else {}
     return plan.services(settings.data_dir, known, extra, settings.drain_seconds)
@@ -69,3 +71,16 @@ def _check_length(data_dir: Path) -> None:
             f"choose a --data-dir of at most {plan.LONGEST_DATA_DIR}",
             reason="DATA_DIR_TOO_LONG",
         )
+
+
+def _check_writable(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(data_dir, error.strerror or str(error)) from error
+    if not os.access(data_dir, os.W_OK | os.X_OK):
+        raise _unusable(data_dir, "it is not yours to write to")
+
+
+def _unusable(data_dir: Path, why: str) -> InvalidArgument:
+    return InvalidArgument(f"{data_dir} cannot be used: {why}; choose another --data-dir", reason="DATA_DIR_UNUSABLE")

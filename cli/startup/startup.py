@@ -113,6 +113,8 @@ class Startup:
             self._refuse(_already_running(self._plan, event["holder"]))
         elif event["event"] == "address_taken":
             self._refuse(_address_taken(event["taken"]))
+        elif event["event"] == "failed":
+            self._refuse(NotStarted(f"the supervisor cannot work: {event['why']}"))
         elif event["event"] == "started":
             self._started[event["service"]].set()
         elif event["event"] == "ended":

@@ -53,7 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         linux.die_with_parent(options.attached_to)
     else:
         _leave()
-    return _supervise(plan, Events(options.events, plan))
+    events = Events(options.events, plan)
+    try:
+        return _supervise(plan, events)
+    except OSError as error:  # a full disk, a read-only file system
+        events.tell({"event": "failed", "why": str(error)})
+        return 1
 
 
 def _supervise(plan: Plan, events: Events) -> int:

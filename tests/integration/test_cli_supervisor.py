@@ -223,6 +223,13 @@ async def test_an_address_that_is_taken_is_named_with_its_option_and_owner(folde
     assert f"process {os.getpid()}" in taken["why"]
 
 
+async def test_a_folder_that_cannot_be_written_is_told(folder: Path) -> None:
+    (folder / "run").write_text("in the way")
+    async with supervised(folder, program("svc", SLEEPER)) as watched:
+        failed = await watched.event("failed")
+    assert "run" in failed["why"]
+
+
 async def test_a_second_signal_kills_what_does_not_stop(folder: Path) -> None:
     async with supervised(folder, program("svc", STUBBORN), drain_seconds=300.0) as watched:
         pid = (await watched.event("started", service="svc"))["pid"]

@@ -237,6 +237,8 @@ def test_a_taken_port_is_named_with_the_option_that_changes_it(machine: Machine)
     [
         (["--api", "0.0.0.0:50051"], "not a loopback address"),
         (["--data-dir", "/tmp/" + "x" * 60], "too long"),
+        (["--data-dir", "/dev/null/data"], "cannot be used: Not a directory"),
+        (["--data-dir", "/proc/protostar"], "cannot be used"),
     ],
 )
 def test_what_can_never_work_is_refused_before_anything_starts(machine: Machine, argv: list[str], words: str) -> None:
