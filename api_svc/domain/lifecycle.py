@@ -105,9 +105,12 @@ def resume(instance: Instance, task: TaskState, operation: str, at: datetime) ->
     A start begins from STOPPED: the guest was seen off, and if the start fails that stays true.
 
     :raise Aborted: OPERATION_IN_PROGRESS.
+    :raise FailedPrecondition: INSTANCE_INVALID_STATE, it was deleted.
     """
     if not instance.at_rest:
         raise in_progress(instance)
+    if instance.vm_state is VmState.DELETED:
+        raise invalid_state(instance, RULES[task].verb, "vm_state", instance.vm_state, sorted(RULES[task].allowed))
     seen = VmState.STOPPED if task is TaskState.POWERING_ON else instance.vm_state
     return _claim(replace(instance, vm_state=seen), task, operation, at)
 

@@ -61,6 +61,8 @@ class Settlement:
         await failpoint("api.finish.after_commit")
         if verdict.outcome.power is not None:
             self._sightings.settle(verdict.outcome.power)
+        else:
+            self._sightings.forget(ended.target_uid)
         self.announce(ended)
         return ended
 

@@ -47,6 +47,6 @@ class Sightings:
             del self._latest[seen.uid]
 
     def forget(self, uid: str) -> None:
-        """It is gone."""
+        """What was known of it counts no more; whatever is heard next is written."""
         self._latest.pop(uid, None)
         self._written.pop(uid, None)
