@@ -349,7 +349,7 @@ async def test_two_replicas_may_register_a_host_at_once(store: SqlStore) -> None
 
 async def test_pages_are_in_order_complete_and_never_twice(store: SqlStore) -> None:
     same = [given.instance(create_time=NOW, display_name="a") for _ in range(5)]
-    later = [given.instance(create_time=NOW + timedelta(seconds=age), project="q") for age in range(3)]
+    later = [given.instance(create_time=NOW + timedelta(seconds=age), project="q") for age in (1, 2, 3)]
     await put(store, *same, *later, given.instance(vm_state=VmState.DELETED))
     wanted = [*sorted(each.uid for each in same), *(each.uid for each in later)]
     assert await _listed(store, 3) == wanted
