@@ -25,6 +25,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from svckit import tracing
 from svckit.errors import Unavailable
 
+_NO_BEGIN = "protostar_no_begin"
+
 
 class Database:
     """One engine. Errors of an absent, locked or full database are raised as Unavailable, STORAGE_UNAVAILABLE."""
@@ -33,6 +35,8 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._engine = _engine(url, self.is_sqlite)
+        # On SQLite leaving BEGIN away is enough; changing the isolation level would cost two more trips to its thread.
+        self._autocommit = {_NO_BEGIN: True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         # SQLite has one writer; queueing here wakes the next at once, where its own busy handler would sleep.
         self._writer: contextlib.AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
@@ -51,7 +55,7 @@ class Database:
         """Reads that need no common snapshot."""
         with self._span("SELECT"), _storage_errors():
             async with self._engine.connect() as connection:
-                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                await connection.execution_options(**self._autocommit)
                 yield connection
 
     async def check(self) -> None:
@@ -119,7 +123,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_immediate(connection: Any) -> None:
     """Take the write lock at BEGIN: a transaction that reads first and writes later can then not fail half-way."""
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+    if _NO_BEGIN not in connection.get_execution_options():
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
