@@ -84,6 +84,13 @@ demo: setup guest ## boots a real guest through the four services and shows its 
 test: setup guest $(GRPCURL) ## every test, fast ones first
 	.venv/bin/pytest $(TESTS)
 
+MINUTES ?= 2
+SEED    ?= 1
+.PHONY: chaos
+chaos: setup ## a storm that kills services: MINUTES=2 SEED=1 [CHAOS_JSON=path], FULL=1 for every kill at every point too
+	$(if $(FULL),.venv/bin/pytest --full-matrix tests/chaos)
+	.venv/bin/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED) $(if $(CHAOS_JSON),--json $(CHAOS_JSON))
+
 .PHONY: lint
 lint: setup ## style, types, imports, the contract, shell
 	ruff check .

@@ -41,7 +41,7 @@ class Stack:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.addresses = self.addresses or {name: f"127.0.0.1:{_free_port()}" for name in SERVICES}
+        self.addresses = self.addresses or {name: f"127.0.0.1:{free_port()}" for name in SERVICES}
         self.libvirt_uri = self.libvirt_uri.replace("ROOT", str(self.folder / "data/libvirt"))
 
     def __enter__(self) -> Self:
@@ -168,7 +168,8 @@ def _flat(attributes: list[dict[str, Any]]) -> dict[str, Any]:
     return {entry["key"]: next(iter(entry["value"].values()), None) for entry in attributes}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port that nobody has right now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -48,6 +48,7 @@ class Arena(Stack):
     def arm(self, point: str) -> None:
         """Have the next one who passes stand still."""
         assert point in points.known(), point
+        (self._points / f"{point}.held").unlink(missing_ok=True)  # of somebody who was cancelled there
         (self._points / point).touch()
 
     def is_held(self, point: str) -> bool:

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.arena import Arena
-from tests.chaos.hypervisors import of
-from tests.chaos.invariants import Scene
-from tests.chaos.wave import Field
-from tests.client import Client
-
-
-@contextlib.contextmanager
-def field_of(arena: Arena, image: Path, urls: Mapping[str, str] | None = None) -> Iterator[Field]:
-    """A running arena with an image in it."""
-    with arena:
-        client = Client(arena.addresses["api_svc"])
-        imported = client.import_image(image).name
-        try:
-            yield Field(arena, client, Scene(arena.data, of(arena), urls or {}), imported)
-        finally:
-            client.close()
+from tests.chaos.wave import Field, field_of
 
 
 @pytest.fixture(scope="session")

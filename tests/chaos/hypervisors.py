@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +12,17 @@ from protostar.compute.v1 import compute_pb2, compute_pb2_grpc
 
 from tests.chaos.arena import Arena
 
-STRANGER = """<domain type='qemu'><name>stranger</name><uuid>00000000-1111-4222-8333-444444444444</uuid>
-<memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>"""
+_STRANGER = "etc/qemu/stranger.xml"
+_DEFINITION = """<domain type='qemu'><name>stranger</name><uuid>00000000-1111-4222-8333-444444444444</uuid>
+<memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os></domain>
+"""
+
+
+def introduce_stranger(arena: Arena) -> None:
+    """Have libvirt find a domain that is not ours when it is first opened."""
+    path = arena.data / "libvirt" / _STRANGER
+    path.parent.mkdir(parents=True)
+    path.write_text(_DEFINITION)
 
 
 def of(arena: Arena) -> TestDriver | Embedded:
@@ -55,6 +62,8 @@ class Embedded:
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
         self._root = arena.data / "libvirt"
+        stranger = self._root / _STRANGER
+        self._strange = stranger.read_text() if stranger.exists() else None
 
     def running(self) -> set[str]:
         return set(self.processes())
@@ -67,10 +76,9 @@ class Embedded:
         for uid, pids in self.processes().items():
             if len(pids) > 1:
                 yield f"instance {uid} has {len(pids)} QEMU processes: {pids}"
-        if (stranger := self._root / "etc/qemu/stranger.xml").exists() and self._strange != stranger.read_bytes():
-            yield "the stranger's definition was touched"
-        if self._strange and not stranger.exists():
-            yield "the stranger is gone"
+        stranger = self._root / _STRANGER
+        if self._strange is not None and (not stranger.exists() or stranger.read_text() != self._strange):
+            yield "a domain that is not ours was touched"
 
     def processes(self) -> dict[str, list[int]]:
         """Guests by instance, as the kernel sees them."""
@@ -93,14 +101,3 @@ class Embedded:
 
     def _definitions(self) -> Iterator[Path]:
         return (self._root / "etc/qemu").glob("*.xml")
-
-    _strange = b""
-
-    def introduce_stranger(self) -> None:
-        """Define a domain that is not ours; needs the root, so compute_svc must be down."""
-        program = (
-            "import sys, libvirt; libvirt.virEventRegisterDefaultImpl(); "
-            "libvirt.open(f'qemu:///embed?root={sys.argv[1]}').defineXML(sys.argv[2])"
-        )
-        subprocess.run([sys.executable, "-c", program, self._root, STRANGER], check=True)
-        self._strange = (self._root / "etc/qemu/stranger.xml").read_bytes()

@@ -5,16 +5,19 @@ So one kill tries every point at once. What was accepted before it must end well
 
 from __future__ import annotations
 
+import contextlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from google.longrunning import operations_pb2
 from google.longrunning.operations_pb2 import GetOperationRequest
 from protostar.api.v1 import instance_pb2
 
 from tests.chaos.arena import Arena
+from tests.chaos.hypervisors import of
 from tests.chaos.invariants import Scene, settle
 from tests.chaos.patience import ask, ended, patiently, told
 from tests.chaos.points import Verb
@@ -29,6 +32,11 @@ _BEFORE = {
     Verb.SOFT_REBOOT: instance_pb2.VM_STATE_ACTIVE,
     Verb.DELETE: instance_pb2.VM_STATE_ACTIVE,
 }
+
+
+def fresh(count: int) -> list[str]:
+    """Names for new instances."""
+    return [str(uuid.uuid4()) for _ in range(count)]
 
 
 @dataclass
@@ -51,7 +59,7 @@ class Field:
     uids: list[str] = field(default_factory=list)
     hands: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(64))
 
-    def wave(self, verb: Verb, points: Sequence[str], victims: Iterable[str]) -> None:
+    def wave(self, verb: Verb, points: Sequence[str], victims: Iterable[str]) -> list[Pinned]:
         """Hold at every point, kill, bring back; everything accepted must end well and leave the world in order."""
         victims = list(victims)
         try:
@@ -62,11 +70,14 @@ class Field:
         self.arena.revive(victims)
         self.assert_ended_well(pinned)
         settle(self.scene)
+        if verb is Verb.CREATE:
+            self.uids += [each.uid for each in pinned]
+        return pinned
 
     def pin(self, verb: Verb, points: Sequence[str]) -> list[Pinned]:
         """Begin `verb` on as many instances, each held at a point of its own."""
-        uids = self.fresh(len(points)) if verb is Verb.CREATE else self.resting(verb, len(points))
-        return [self._pin(verb, uid, point) for uid, point in zip(uids, points, strict=True)]
+        uids = fresh(len(points)) if verb is Verb.CREATE else self.resting(verb, len(points))
+        return [self.pin_one(verb, uid, point) for uid, point in zip(uids, points, strict=True)]
 
     def assert_ended_well(self, pinned: Iterable[Pinned]) -> None:
         """Every one has succeeded; all that have not are named."""
@@ -77,17 +88,11 @@ class Field:
                 failures.append(f"{each.point}: {told(done)}")
         assert not failures, "\n".join([*failures, *self.arena.complaints()])
 
-    def fresh(self, count: int) -> list[str]:
-        """Names for new instances, in the pool from now on."""
-        made = [str(uuid.uuid4()) for _ in range(count)]
-        self.uids += made
-        return made
-
     def resting(self, verb: Verb, count: int) -> list[str]:
         """Instances in the state that the verb begins from; for delete they leave the pool."""
-        missing = count - len(self.uids)
-        if missing > 0:
-            self.all_at_once(Verb.CREATE, self.fresh(missing))
+        missing = max(0, count - len(self.uids))
+        self.all_at_once(Verb.CREATE, made := fresh(missing))
+        self.uids += made
         chosen = self.uids[:count]
         self.bring(chosen, _BEFORE[verb])
         if verb is Verb.DELETE:
@@ -96,9 +101,12 @@ class Field:
 
     def bring(self, uids: Sequence[str], state: instance_pb2.VmState) -> None:
         """Bring instances to a resting state."""
-        away = [uid for uid in uids if patiently(lambda uid=uid: self.get(uid)).vm_state != state]
+        states = {uid: patiently(lambda uid=uid: self.get(uid)).vm_state for uid in uids}
+        broken = [uid for uid in uids if states[uid] == instance_pb2.VM_STATE_ERROR]
+        self.all_at_once(Verb.REBOOT, broken)
+        states |= dict.fromkeys(broken, instance_pb2.VM_STATE_ACTIVE)
         verb = Verb.STOP if state == instance_pb2.VM_STATE_STOPPED else Verb.START
-        self.all_at_once(verb, away)
+        self.all_at_once(verb, [uid for uid in uids if states[uid] != state])
 
     def all_at_once(self, verb: Verb, uids: Sequence[str]) -> None:
         """Do it undisturbed to all of them."""
@@ -108,7 +116,8 @@ class Field:
     def get(self, uid: str) -> instance_pb2.Instance:
         return self.client.get(f"instances/{uid}")
 
-    def _pin(self, verb: Verb, uid: str, point: str) -> Pinned:
+    def pin_one(self, verb: Verb, uid: str, point: str) -> Pinned:
+        """Begin `verb` on this instance and wait until it is held."""
         self.arena.arm(point)
         accepted = self.hands.submit(ask, self.client, verb, uid, self.image)
         try:
@@ -117,3 +126,15 @@ class Field:
             now = told(self.client.operations.GetOperation(GetOperationRequest(name=accepted.result(0).name)))
             raise AssertionError(f"{error}: {now}") from None
         return Pinned(point, uid, accepted)
+
+
+@contextlib.contextmanager
+def field_of(arena: Arena, image: Path, urls: Mapping[str, str] | None = None) -> Iterator[Field]:
+    """A running arena with an image in it."""
+    with arena:
+        client = Client(arena.addresses["api_svc"])
+        imported = client.import_image(image).name
+        try:
+            yield Field(arena, client, Scene(arena.data, of(arena), urls or {}), imported)
+        finally:
+            client.close()

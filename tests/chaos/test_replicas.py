@@ -1,0 +1,124 @@
+"""PostgreSQL under the services, and two api_svc on one database: who works on what, and who takes over from whom."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+import pytest
+from google.longrunning import operations_pb2
+from protostar.api.v1 import operation_pb2 as op
+
+from tests.chaos import points
+from tests.chaos.arena import ALL, Arena
+from tests.chaos.invariants import settle
+from tests.chaos.patience import ended, patiently, request, send, told
+from tests.chaos.points import Verb
+from tests.chaos.wave import Field, field_of, fresh
+from tests.client import Client, metadata
+from tests.postgres import Cluster
+from tests.stack import ROOT, free_port
+
+OTHER = "api_svc_2"
+# Held there, the first replica has an operation in hand, and the client has its answer.
+IN_HAND = ["api.dispatch.before_call", "api.dispatch.after_call", "api.finish.after_commit", "api.finish.before_commit"]
+IN_HAND += ["compute.start.claim.inside", "compute.start.launch.inside", "compute.start.running.after"]
+
+
+@pytest.fixture(scope="module")
+def first(postgres: Cluster, empty_image: Path) -> Iterator[Field]:
+    """Everything on PostgreSQL; talks to the first replica."""
+    with contextlib.ExitStack() as stack:
+        urls = {name: stack.enter_context(postgres.database()) for name in ("api", "image", "netblock")}
+        settings = {f"PROTOSTAR_{name.upper()}_DATABASE_URL": url for name, url in urls.items()}
+        yield stack.enter_context(field_of(Arena(settings=settings), empty_image, urls))
+
+
+@pytest.fixture(scope="module")
+def second(first: Field) -> Iterator[Field]:
+    """The same, through the second replica."""
+    arena = first.arena
+    arena.addresses[OTHER] = f"127.0.0.1:{free_port()}"
+    environment = {**arena.environment(), "PROTOSTAR_API_ADDRESS": arena.addresses[OTHER]}
+    with arena.log(OTHER).open("ab") as log:
+        arena.processes[OTHER] = subprocess.Popen(
+            [sys.executable, "-m", "api_svc"], env=environment, cwd=ROOT, stdout=log, stderr=log
+        )
+    arena.wait_until_serving(OTHER)
+    client = Client(arena.addresses[OTHER])
+    yield replace(first, client=client)
+    client.close()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("verb", [Verb.CREATE, Verb.START, Verb.DELETE])
+@pytest.mark.parametrize("who", ["api", "all"])
+def test_everything_ends_well_on_postgresql(first: Field, verb: Verb, who: str) -> None:
+    first.wave(verb, points.passed(verb), ALL if who == "all" else ["api_svc"])
+
+
+@pytest.mark.timeout(300)
+def test_another_replica_takes_over_what_a_dead_one_had_in_hand(first: Field, second: Field) -> None:
+    pinned = first.pin(Verb.CREATE, IN_HAND)
+    first.arena.fell(["api_svc"])
+    first.arena.release()
+    try:
+        second.assert_ended_well(pinned)
+    finally:
+        first.arena.revive(["api_svc"])
+    settle(first.scene)
+
+
+@pytest.mark.timeout(120)
+def test_one_request_sent_to_both_at_once_is_one_operation(first: Field, second: Field) -> None:
+    uids = first.resting(Verb.REBOOT, 12)
+    wanted = [request(Verb.REBOOT, uid) for uid in uids]
+    sent = [
+        (first.hands.submit(send, first.client, each), first.hands.submit(send, second.client, each)) for each in wanted
+    ]
+    for one, other in sent:
+        assert one.result(60).name == other.result(60).name
+    for one, _ in sent:
+        assert not ended(first.client, one.result()).HasField("error")
+    settle(first.scene)
+
+
+@pytest.mark.timeout(120)
+def test_of_two_commands_at_once_one_is_refused_or_supersedes(first: Field, second: Field) -> None:
+    uids = first.resting(Verb.START, 12)
+    both = [
+        [first.hands.submit(send, replica.client, request(Verb.START, uid)) for replica in (first, second)]
+        for uid in uids
+    ]
+    for pair in both:
+        accepted = [each.result() for each in pair if _was_accepted(each)]
+        assert len(accepted) == 1, "exactly one of two starts of the same instance"
+        assert not ended(second.client, accepted[0]).HasField("error")
+    settle(first.scene)
+
+
+@pytest.mark.timeout(120)
+def test_cancelled_through_the_other_replica(first: Field, second: Field) -> None:
+    (uid,) = fresh(1)
+    pinned = first.pin_one(Verb.CREATE, uid, "compute.start.define.inside")
+    operation = pinned.accepted.result(30)
+    cancel = operations_pb2.CancelOperationRequest(name=operation.name)
+    patiently(lambda: second.client.operations.CancelOperation(cancel, timeout=10))
+    done = ended(second.client, operation)
+    first.arena.release()
+    assert metadata(done).state == op.OPERATION_STATE_CANCELLED, told(done)
+    settle(first.scene)
+
+
+def _was_accepted(answer: Future[operations_pb2.Operation]) -> bool:
+    refusal = answer.exception(60)
+    if refusal is not None:
+        assert isinstance(refusal, grpc.RpcError)
+        assert refusal.code() is grpc.StatusCode.ABORTED, refusal
+    return refusal is None
