@@ -31,15 +31,18 @@ class ComputeClient:
     async def perform(self, job: Job) -> AsyncGenerator[Step | Ended, None]:
         with calling(f"host {job.instance.host!r}"):
             call = _call(self._stub(job.address), job)
+            ended: Ended | None = None
             try:
+                # To the stream's own end: a call that is left after its result would be told as cancelled in the trace.
                 async for message in call:
                     if message.HasField("step"):
                         yield operations.step(message.step)
                     else:
-                        yield _ended(job.operation.verb, message.result)
-                        return
+                        ended = _ended(job.operation.verb, message.result)
             finally:
                 call.cancel()
+            if ended is not None:
+                yield ended
 
     async def cancel(self, job: Job) -> bool:
         request = compute_pb2.CancelOperationRequest(operation=job.operation.uid, uid=job.instance.uid)
