@@ -10,6 +10,7 @@ server      the life of a daemon: serve, drain, flush
 interceptors, channel   both ends of a call: traces, errors, deadlines
 tracing, logs           OpenTelemetry and structured logs
 database    sessions with spans, on SQLite and PostgreSQL
+sqlite      one trip to a connection's thread per statement
 migrate     schemas brought up to date, in a process of its own
 process     the one door to subprocesses
 files       writes that survive power loss

@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from svckit import tracing
 from svckit.errors import Unavailable
+from svckit.sqlite import OneTrip
 
 _NO_BEGIN = "protostar_no_begin"
 
@@ -103,7 +104,7 @@ def _unavailable(why: object) -> Unavailable:
 def _engine(url: str, is_sqlite: bool) -> AsyncEngine:
     if is_sqlite:
         Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
-        engine = create_async_engine(url, connect_args={"timeout": 5.0}, pool_size=4, max_overflow=0)
+        engine = create_async_engine(url, module=OneTrip(), connect_args={"timeout": 5.0}, pool_size=4, max_overflow=0)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_immediate)
     else:
