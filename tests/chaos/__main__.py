@@ -20,7 +20,7 @@ from tests.chaos.ledger import Result, total
 from tests.chaos.storm import WEATHER, Storm, image_for
 from tests.client import Client
 
-_RUN = ("backend", "seconds", "kills", "freezes")
+_RUN = ("backend", "seconds", "kills", "freezes", "boots")
 _SIX = ("accepted", "ended", "lost", "doubled", "stuck", "longest_recovery_s")
 
 
@@ -56,8 +56,8 @@ def table(results: Sequence[Result]) -> str:
     """Rows for people, and every broken promise in words below."""
     rows = [[_cell(getattr(result, column)) for column in (*_RUN, *_SIX)] for result in results]
     numbers = total(results)
-    rows.append(["total", *[""] * 3, *(_cell(numbers[column]) for column in _SIX)])
-    lines = [f"| {' | '.join(row)} |" for row in ((*_RUN, *_SIX), ["---"] * 10, *rows)]
+    rows.append(["total", *[""] * (len(_RUN) - 1), *(_cell(numbers[column]) for column in _SIX)])
+    lines = [f"| {' | '.join(row)} |" for row in ((*_RUN, *_SIX), ["---"] * (len(_RUN) + len(_SIX)), *rows)]
     lines += [f"{result.backend}: {word}" for result in results for word in result.wrong]
     return "\n".join(lines)
 

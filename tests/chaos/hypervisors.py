@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import libvirt
 from protostar.api.v1 import instance_pb2
 from protostar.compute.v1 import compute_pb2, compute_pb2_grpc
 
@@ -25,9 +26,10 @@ def introduce_stranger(arena: Arena) -> None:
     path.write_text(_DEFINITION)
 
 
-def of(arena: Arena) -> TestDriver | Embedded:
+def of(arena: Arena) -> TestDriver | Embedded | System:
     """The one that fits."""
-    return Embedded(arena) if arena.libvirt_uri.startswith("qemu:///embed") else TestDriver(arena)
+    kinds = {"qemu:///embed": Embedded, "qemu:///system": System}
+    return kinds.get(arena.libvirt_uri.partition("?")[0], TestDriver)(arena)
 
 
 class TestDriver:
@@ -101,3 +103,23 @@ class Embedded:
 
     def _definitions(self) -> Iterator[Path]:
         return (self._root / "etc/qemu").glob("*.xml")
+
+
+class System:
+    """`qemu:///system`: libvirtd is asked, and of its domains those count whose disks are ours."""
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+
+    def running(self) -> set[str]:
+        return {domain.UUIDString() for domain in self._domains() if domain.isActive()}
+
+    def defined(self) -> set[str]:
+        return {domain.UUIDString() for domain in self._domains()}
+
+    def wrong(self) -> Iterator[str]:
+        yield from (f"{name} died by itself" for name in self._arena.fallen())
+
+    def _domains(self) -> list[libvirt.virDomain]:
+        connection = libvirt.open("qemu:///system")
+        return [domain for domain in connection.listAllDomains() if str(self._arena.data) in domain.XMLDesc(0)]

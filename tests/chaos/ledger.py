@@ -58,12 +58,13 @@ class Ledger:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a run comes to; `wrong` in words."""
+    """What a run comes to; `wrong` in words. `boots` were witnessed on consoles, which the test driver has none of."""
 
     backend: str
     seconds: float
     kills: int
     freezes: int
+    boots: int
     accepted: int
     ended: int
     lost: int

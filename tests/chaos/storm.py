@@ -11,8 +11,9 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -82,8 +83,8 @@ class Storm:
         """Let it blow for so long, and count afterwards."""
         client = Client(self.arena.addresses["api_svc"])
         self.shared = [self._create(client) for _ in range(self.weather.shared)]
-        threads = [threading.Thread(target=self._live, args=(number,)) for number in range(self.weather.clients)]
-        threads += [threading.Thread(target=self._canary), threading.Thread(target=self._witness)]
+        lives = [partial(self._live, number) for number in range(self.weather.clients)]
+        threads = [threading.Thread(target=self._told, args=(life,)) for life in (*lives, self._canary, self._witness)]
         for thread in threads:
             thread.start()
         self._kill_for(seconds)
@@ -93,6 +94,12 @@ class Storm:
         result = self._count(backend, client, seconds)
         client.close()
         return result
+
+    def _told(self, life: Callable[[], None]) -> None:
+        try:
+            life()
+        except Exception as error:
+            self.ledger.complain(f"a client gave up: {error!r}")
 
     # --- clients ---
 
@@ -226,6 +233,7 @@ class Storm:
         wrong += self._failures(ends)
         unsettled = self._unsettled()
         stuck = [line for line in unsettled if "held by" in line]
+        consoles = [path.read_bytes() for path in self.consoles.values()]
         return Result(
             backend=backend,
             seconds=seconds,
@@ -234,7 +242,8 @@ class Storm:
             accepted=len(self.ledger.accepted),
             ended=len(ends),
             lost=len(lost),
-            doubled=sum(tiny_guest.doubled(path.read_bytes()) for path in self.consoles.values()),
+            boots=sum(sum(tiny_guest.boots(console).values()) for console in consoles),
+            doubled=sum(tiny_guest.doubled(console) for console in consoles),
             stuck=len(late) + len(stuck),
             longest_recovery_s=max(self.ledger.recoveries, default=0.0),
             wrong=tuple(wrong + lost + late + unsettled),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,13 +61,19 @@ class Field:
 
     def wave(self, verb: Verb, points: Sequence[str], victims: Iterable[str]) -> list[Pinned]:
         """Hold at every point, kill, bring back; everything accepted must end well and leave the world in order."""
-        victims = list(victims)
+        names = list(victims)
+        return self.disturbed(verb, points, lambda: self.arena.fell(names), lambda: self.arena.revive(names))
+
+    def disturbed(
+        self, verb: Verb, points: Sequence[str], strike: Callable[[], None], mend: Callable[[], None]
+    ) -> list[Pinned]:
+        """The same with any other blow."""
         try:
             pinned = self.pin(verb, points)
-            self.arena.fell(victims)
+            strike()
         finally:
             self.arena.release()
-        self.arena.revive(victims)
+        mend()
         self.assert_ended_well(pinned)
         settle(self.scene)
         if verb is Verb.CREATE:
