@@ -21,7 +21,7 @@ class ApiSettings(Settings, frozen=True, kw_only=True):
     cpu_overcommit: Annotated[float, Meta(gt=0, description="virtual CPUs promised per physical one")] = 16.0
     memory_overcommit: Annotated[float, Meta(gt=0, description="memory promised per memory there is")] = 1.5
     in_flight: Annotated[int, Meta(gt=0, description="operations that one replica works on at a time")] = 256
-    lease_seconds: Annotated[float, Meta(ge=2, description="silence of a replica after which others take over")] = 6.0
+    lease_seconds: Annotated[float, Meta(ge=2, le=30, description="silence before others take over")] = 6.0
     event_hours: Annotated[float, Meta(ge=24, description="how long events are kept for watchers to resume")] = 72.0
     operation_days: Annotated[float, Meta(ge=1, description="how long ended operations are kept")] = 30.0
     bookmark_seconds: Annotated[float, Meta(gt=0, description="silence in a watch before a bookmark comes")] = 10.0

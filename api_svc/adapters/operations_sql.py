@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, select, tuple_, update
@@ -33,8 +33,12 @@ _DUE = (
     select(_TABLE.uid)
     .where(
         _IS_OPEN,
-        _TABLE.not_before <= bindparam("now"),
-        or_(_TABLE.lease_until.is_(None), _TABLE.lease_until < bindparam("now")),
+        or_(_TABLE.not_before <= bindparam("now"), _TABLE.not_before > bindparam("absurd")),
+        or_(
+            _TABLE.lease_until.is_(None),
+            _TABLE.lease_until < bindparam("now"),
+            _TABLE.lease_until > bindparam("absurd"),
+        ),
     )
     .order_by(_TABLE.not_before)
     .limit(bindparam("most"))
@@ -43,6 +47,8 @@ _DUE = (
     # Or the planner may run it again for every row, and lock more than `most`.
     .prefix_with("MATERIALIZED", dialect="postgresql")
 )
+# Nobody waits or leases longer than this: what says so was written before the clock was set back.
+_LONGEST = timedelta(minutes=1)
 _CLAIM = (
     update(operations)
     .where(_TABLE.uid.in_(select(_DUE.c.uid)))
@@ -96,7 +102,7 @@ class SqlOperations:
         return (await self._connection.execute(_SAVE, {"key": uid, "cancel_requested": True})).rowcount == 1
 
     async def claim(self, owner: str, now: datetime, until: datetime, limit: int) -> list[Operation]:
-        values = {"owner": owner, "now": now, "until": until, "most": limit}
+        values = {"owner": owner, "now": now, "until": until, "most": limit, "absurd": now + _LONGEST}
         rows = (await self._connection.execute(_CLAIM, values)).all()
         return sorted((_operation(row) for row in rows), key=lambda operation: operation.not_before)
 

@@ -22,6 +22,9 @@ from api_svc.domain.states import (
 )
 
 
+_LONGEST_WAY = timedelta(minutes=1)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observation:
     """What libvirt said of a guest, and when, by the host's clock. `generation` is the newest the host has applied."""
@@ -63,8 +66,14 @@ def observe(instance: Instance, seen: Observation, at: datetime, *, host_booted:
 
 
 def _is_stale(instance: Instance, seen: Observation) -> bool:
+    """From before the last command that the host has ended, or from before what is known.
+
+    What seems far too old was seen after the host's clock was set back: no word is that long on its way.
+    """
+    if seen.generation < instance.applied_generation:
+        return True
     known_at = instance.power_state_observed_at
-    return seen.generation < instance.applied_generation or (known_at is not None and seen.observed_at < known_at)
+    return known_at is not None and known_at - _LONGEST_WAY < seen.observed_at < known_at
 
 
 def _react(instance: Instance, host_booted: bool) -> Reaction | None:

@@ -40,10 +40,12 @@ class Sightings:
         return list(self._latest.values())
 
     def settle(self, seen: Observation) -> None:
-        """It was written, or changed nothing; a later one stays."""
-        self._written[seen.uid] = (seen.power_state, seen.generation)
+        """It was written, or changed nothing; a later one that says something else stays."""
+        self._written[seen.uid] = said = (seen.power_state, seen.generation)
         known = self._latest.get(seen.uid)
-        if known is not None and known[0].observed_at <= seen.observed_at:
+        if known is None:
+            return
+        if known[0].observed_at <= seen.observed_at or (known[0].power_state, known[0].generation) == said:
             del self._latest[seen.uid]
 
     def forget(self, uid: str) -> None:

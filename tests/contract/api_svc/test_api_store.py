@@ -201,6 +201,17 @@ async def test_what_is_due_is_claimed_once(store: SqlStore) -> None:
         assert len({each.lease for each in batch}) <= 1
 
 
+async def test_a_clock_that_was_set_back_keeps_nothing_waiting(store: SqlStore) -> None:
+    on = given.instance()
+    hour = NOW + timedelta(hours=1)
+    waits = given.operation(on, not_before=hour)
+    leased = given.operation(on, not_before=AGO, lease=Lease(owner="x/1", until=hour))
+    await put(store, waits, leased)
+    async with store.transaction() as session:
+        claimed = await session.operations.claim("r/1", NOW, NOW + timedelta(seconds=6), 10)
+    assert {each.uid for each in claimed} == {waits.uid, leased.uid}
+
+
 async def test_only_the_holder_of_the_lease_writes_and_an_end_is_final(store: SqlStore) -> None:
     operation = given.operation(given.instance(), lease=Lease(owner="r/1", until=NOW))
     await put(store, operation)

@@ -113,6 +113,12 @@ def test_what_is_old_counts_for_nothing() -> None:
     assert observe(instance(vm_state=VmState.DELETED), seen(PowerState.RUNNING), NOW) is None
 
 
+def test_a_clock_that_was_set_back_does_not_make_a_host_unheard() -> None:
+    given = instance(vm_state=VmState.ACTIVE, power_state=PowerState.RUNNING, power_state_observed_at=NOW)
+    reaction = observe(given, seen(PowerState.SHUTDOWN, seconds=-3600), NOW)
+    assert reaction is not None and reaction.instance.vm_state is VmState.STOPPED
+
+
 def test_a_silent_host_makes_power_unknown() -> None:
     given = instance(vm_state=VmState.ACTIVE, power_state=PowerState.RUNNING)
     patience = timedelta(seconds=30)
@@ -132,6 +138,12 @@ def test_sightings_keep_the_latest_and_drop_what_is_known() -> None:
     assert not sightings.note(seen(PowerState.RUNNING, seconds=4), NOW), "written"
     assert sightings.note(seen(PowerState.SHUTDOWN, seconds=5), NOW)
     assert not sightings.note(seen(PowerState.RUNNING, seconds=6), NOW), "back to what is written"
+    sightings.note(seen(PowerState.SHUTDOWN, seconds=7), NOW)
+    sightings.settle(seen(PowerState.RUNNING, generation=4, seconds=6))
+    assert sightings.latest("x") == seen(PowerState.SHUTDOWN, seconds=7), "later, and something else"
+    sightings.settle(seen(PowerState.SHUTDOWN, seconds=6))
+    assert sightings.latest("x") is None, "later, and the same"
+    sightings.settle(seen(PowerState.RUNNING, seconds=6))
     assert sightings.latest("x") is None
     sightings.forget("x")
     assert sightings.note(seen(PowerState.RUNNING, seconds=7), NOW)
