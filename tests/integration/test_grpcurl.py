@@ -69,7 +69,7 @@ def test_starts_an_instance_waits_and_reads_an_error(
     wait = {"name": operation["name"], "timeout": "30s"}
     done = answer(grpcurl("google.longrunning.Operations/WaitOperation", data=wait))
     assert done["done"] is True
-    assert done["response"]["instance"]["vmState"] == "VM_STATE_ACTIVE", "reflection resolves what Any holds"
+    assert done["response"]["instance"]["vm_state"] == "VM_STATE_ACTIVE", "reflection resolves what Any holds"
     assert [step["name"] for step in done["metadata"]["steps"]][0] == "claim"
 
     refused = grpcurl(f"{SERVICE}/StartInstance", data={"name": instance.name})
