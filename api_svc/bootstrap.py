@@ -20,6 +20,7 @@ from protostar.api.v1 import (
 )
 
 from api_svc.adapters.compute_client import ComputeClient
+from api_svc.adapters.event_sink import CloudEventsSink
 from api_svc.adapters.image_client import CatalogueClient
 from api_svc.adapters.netblock_client import NetblockClient
 from api_svc.adapters.netblock_doors import DisksClient, NetblockPassage
@@ -32,7 +33,7 @@ from api_svc.rpc.instances import InstanceServicer
 from api_svc.rpc.networks import NetworkServicer
 from api_svc.rpc.operations import OperationServicer, OperationsServicer
 from api_svc.rpc.volumes import VolumeServicer
-from api_svc.usecases import housekeeping
+from api_svc.usecases import housekeeping, publish
 from api_svc.usecases.attachments import Attachments
 from api_svc.usecases.attempt import Peers
 from api_svc.usecases.board import Bell, Board
@@ -107,6 +108,7 @@ class _Service:
             _timing(settings),
         )
         self._reading = Reading(self._store, self._peers.compute, utcnow, settings.stale_after)
+        self._events = Events(self._store, self._reading, self._news.bell, utcnow, _pace(settings))
 
     def _connect(self) -> Peers:
         compute = ComputeClient()
@@ -133,6 +135,9 @@ class _Service:
             operations=timedelta(days=self._settings.operation_days),
         )
         life.run(housekeeping.run(self._store, utcnow, retention), "housekeeping")
+        if self._settings.events_sink:
+            sink = CloudEventsSink(self._settings.events_sink, self._settings.data_dir / "events.cursor")
+            life.run(publish.run(self._events, sink), "event sink")
         life.on_drain(self._dispatcher.drain)
         life.on_drain(self._close_streams)
 
@@ -194,7 +199,7 @@ class _Service:
             Creation(store, work, self._peers.catalogue, self._peers.netblock, news.bell, utcnow, limits),
             Changes(store, news.bell, utcnow),
             self._reading,
-            Events(store, self._reading, news.bell, utcnow, _pace(self._settings)),
+            self._events,
             utcnow,
         )
 

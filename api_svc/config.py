@@ -24,6 +24,7 @@ class ApiSettings(Settings, frozen=True, kw_only=True):
     lease_seconds: Annotated[float, Meta(ge=2, le=30, description="silence before others take over")] = 6.0
     event_hours: Annotated[float, Meta(ge=24, description="how long events are kept for watchers to resume")] = 72.0
     operation_days: Annotated[float, Meta(ge=1, description="how long ended operations are kept")] = 30.0
+    events_sink: Annotated[str, Meta(description='path for CloudEvents, a JSON object a line; "-" is stdout')] = ""
     bookmark_seconds: Annotated[float, Meta(gt=0, description="silence in a watch before a bookmark comes")] = 10.0
     watch_patience_seconds: Annotated[float, Meta(gt=0, description="how long a watcher may take for an event")] = 60.0
 

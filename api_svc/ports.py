@@ -236,6 +236,16 @@ class Catalogue(Protocol):
         """Bring it in: steps and progress, then the image. Cancelling leaves nothing behind."""
 
 
+class EventSink(Protocol):
+    """Where events go beside the watchers."""
+
+    async def last(self) -> str:
+        """The cursor of the last one written, "" if there is none."""
+
+    async def write(self, cursor: str, event: Event) -> None:
+        """Keep one. :raise OSError: it cannot be written now."""
+
+
 class Work(Protocol):
     """Who does what was accepted."""
 

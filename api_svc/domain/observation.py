@@ -21,7 +21,6 @@ from api_svc.domain.states import (
     VmState,
 )
 
-
 _LONGEST_WAY = timedelta(minutes=1)
 
 

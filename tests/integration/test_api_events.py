@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 from datetime import timedelta
 from pathlib import Path
@@ -206,6 +207,33 @@ async def test_a_reader_that_is_too_slow_is_cut_with_a_cursor(data: Path, peers:
             resumed.told.append(await anext(aiter(resumed._call)))
         cursors = [each.cursor for each in (*watch.told, *resumed.told) if each.type != "bookmark"]
         assert len(set(cursors)) == len(cursors) == 3 * 6 * 4
+
+
+async def test_a_sink_is_given_every_event_also_those_of_its_absence(data: Path, peers: Peers) -> None:
+    log = data / "events.jsonl"
+
+    def lines() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    async with serving(settings_for(data, peers, events_sink=str(log)), peers) as door:
+        await eventually(lambda: host_is_up(door))
+        await asyncio.sleep(0.2)
+        name = await door.created()
+        await eventually(lambda: len(lines()) == 2)
+    async with serving(settings_for(data, peers), peers) as door:
+        await eventually(lambda: host_is_up(door))
+        await door.done(pb.StopInstanceRequest(name=name))
+    async with serving(settings_for(data, peers, events_sink=str(log)), peers) as door:
+        await door.done(pb.StartInstanceRequest(name=name))
+        await eventually(lambda: len(lines()) == 6)
+    told = lines()
+    assert [each["type"].removeprefix("instance.") for each in told] == [
+        f"{verb}.{phase}" for verb in ("create", "power_off", "power_on") for phase in ("start", "end")
+    ]
+    assert len({each["id"] for each in told}) == 6
+    last = told[-1]
+    assert (last["specversion"], last["source"], last["subject"]) == ("1.0", "/protostar/api_svc", name)
+    assert last["data"]["instance"]["vmState"] == "VM_STATE_ACTIVE" and last["data"]["operation"]
 
 
 async def test_watching_ends_when_the_server_drains(data: Path, peers: Peers) -> None:
