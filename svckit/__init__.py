@@ -7,6 +7,7 @@ names       resource names (pure)
 defaults    where things are when nobody says otherwise
 config      settings every service has
 server      the life of a daemon: serve, drain, flush
+reflection  what is served, for grpcurl
 interceptors, channel   both ends of a call: traces, errors, deadlines
 tracing, logs           OpenTelemetry and structured logs
 database    sessions with spans, on SQLite and PostgreSQL

@@ -21,9 +21,8 @@ import uvloop
 from google.longrunning import operations_pb2
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
-from svckit import logs, tracing
+from svckit import logs, reflection, tracing
 from svckit.config import Settings
 from svckit.interceptors import ServerInterceptor
 
@@ -132,7 +131,7 @@ def _register(
         entry.add(entry.servicer, server)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     names = [entry.name for entry in servicers]
-    reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    reflection.enable((*names, health.SERVICE_NAME), server)
     return names
 
 

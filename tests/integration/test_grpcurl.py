@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from protostar.api.v1 import image_pb2, instance_pb2
+
 from tests.client import Client
 from tests.stack import ROOT, Stack
 
@@ -59,9 +59,7 @@ def test_describes_the_contract_with_its_words(grpcurl: Grpcurl) -> None:
     assert "OnConflict on_conflict" in grpcurl("describe", "protostar.api.v1.StartInstanceRequest").stdout
 
 
-def test_starts_an_instance_waits_and_reads_an_error(
-    grpcurl: Grpcurl, client: Client, image: image_pb2.Image
-) -> None:
+def test_starts_an_instance_waits_and_reads_an_error(grpcurl: Grpcurl, client: Client, image: image_pb2.Image) -> None:
     instance = client.finish(client.create(image.name), instance_pb2.Instance)
     client.wait(client.stop(instance.name))
 
@@ -70,7 +68,7 @@ def test_starts_an_instance_waits_and_reads_an_error(
     done = answer(grpcurl("google.longrunning.Operations/WaitOperation", data=wait))
     assert done["done"] is True
     assert done["response"]["instance"]["vm_state"] == "VM_STATE_ACTIVE", "reflection resolves what Any holds"
-    assert [step["name"] for step in done["metadata"]["steps"]][0] == "claim"
+    assert done["metadata"]["steps"][0]["name"] == "claim"
 
     refused = grpcurl(f"{SERVICE}/StartInstance", data={"name": instance.name})
     assert refused.returncode != 0
