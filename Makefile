@@ -100,6 +100,14 @@ lint: setup ## style, types, imports, the contract, shell
 	buf lint
 	git ls-files -z deploy .ci | xargs -0 grep -lZ '^#!.*sh$$' | xargs -0 shellcheck
 
+AGAINST ?= main
+.PHONY: breaking
+breaking: setup ## whether clients of AGAINST=main could still talk to this contract
+	rm -rf build/against && mkdir -p build/against/gen
+	git archive $(AGAINST) buf.yaml protos | tar -x -C build/against
+	cp -r gen/googleapis build/against/gen/
+	buf breaking --against build/against
+
 .PHONY: bench
 bench: setup guest ## what a start costs, over bare libvirt
 	.venv/bin/python -m bench
