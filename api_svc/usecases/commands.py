@@ -7,6 +7,7 @@ the work begins. Four statements: read, swap, operation, event.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -25,6 +26,8 @@ from svckit import tracing
 from svckit.clock import Clock
 from svckit.errors import ProtostarError
 from svckit.failpoints import failpoint
+
+Trace = Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,9 +58,10 @@ class Commands:
         """
         if command.envelope.validate_only:
             return await self._plan(caller, command)
+        trace = tracing.carrier()  # before the transaction, whose span is not what the work is part of
         try:
             async with self._store.transaction() as session:
-                accepted = await self._accept(session, caller, command)
+                accepted = await self._accept(session, caller, command, trace)
         except ProtostarError as refusal:
             return await replay(self._store, caller, command.envelope, refusal)
         await failpoint("api.accept.after_commit")
@@ -68,20 +72,20 @@ class Commands:
         async with self._store.reading() as session:
             admitted = admission.admit(caller, await session.instances.find(command.uid), command)
         instance = admitted.placed.instance
-        operation = new_operation(caller, instance, command, self._clock())
+        operation = _operation(caller, instance, command, self._clock(), tracing.carrier())
         if admitted.verdict is Verdict.BEGIN:
             return as_plan(operation, Result(instance=instance))
         return replace(as_plan(operation, Result(instance=instance)), no_op=True, steps=())
 
-    async def _accept(self, session: Session, caller: Caller, command: InstanceCommand) -> _Accepted:
+    async def _accept(self, session: Session, caller: Caller, command: InstanceCommand, trace: Trace) -> _Accepted:
         admitted = admission.admit(caller, await session.instances.find(command.uid), command)
         match admitted.verdict:
             case Verdict.JOIN:
                 return await self._join(session, admitted)
             case Verdict.ALREADY_THERE:
-                return await self._no_op(session, caller, admitted.placed.instance, command)
+                return await self._no_op(session, caller, admitted.placed.instance, command, trace)
             case Verdict.BEGIN:
-                return await self._claim(session, caller, admitted.placed, command)
+                return await self._claim(session, caller, admitted.placed, command, trace)
 
     async def _join(self, session: Session, admitted: Admitted) -> _Accepted:
         running = await session.operations.find(admitted.placed.instance.current_operation)
@@ -89,14 +93,18 @@ class Commands:
             raise admission.concurrent_update(admitted.placed.instance)
         return _Accepted(operation=running)
 
-    async def _no_op(self, session: Session, caller: Caller, instance: Instance, command: InstanceCommand) -> _Accepted:
-        operation = no_op(new_operation(caller, instance, command, self._clock()), instance)
+    async def _no_op(
+        self, session: Session, caller: Caller, instance: Instance, command: InstanceCommand, trace: Trace
+    ) -> _Accepted:
+        operation = no_op(_operation(caller, instance, command, self._clock(), trace), instance)
         await session.operations.add(operation)
         return _Accepted(operation=operation)
 
-    async def _claim(self, session: Session, caller: Caller, placed: Placed, command: InstanceCommand) -> _Accepted:
+    async def _claim(
+        self, session: Session, caller: Caller, placed: Placed, command: InstanceCommand, trace: Trace
+    ) -> _Accepted:
         now = self._clock()
-        operation = leased(new_operation(caller, placed.instance, command, now), self._work.lease())
+        operation = leased(_operation(caller, placed.instance, command, now, trace), self._work.lease())
         begun = lifecycle.begin(placed.instance, command.task, operation.uid, now)
         operation = replace(operation, generation=begun.generation)
         superseded = await claim(session, self._board, placed.instance, begun, operation)
@@ -147,8 +155,7 @@ async def _supersede(session: Session, board: Board, begun: Instance, holder: st
     return ended
 
 
-def new_operation(caller: Caller, instance: Instance, command: InstanceCommand, now: datetime) -> Operation:
-    """The operation of an admitted command, its trace being the caller's."""
+def _operation(caller: Caller, instance: Instance, command: InstanceCommand, now: datetime, trace: Trace) -> Operation:
     return Operation(
         uid=str(uuid.uuid4()),
         verb=command.verb,
@@ -161,7 +168,7 @@ def new_operation(caller: Caller, instance: Instance, command: InstanceCommand, 
         deadline=command.deadline,
         not_before=now,
         parameters=command.parameters,
-        trace=tracing.carrier(),
+        trace=trace,
         generation=instance.generation,
         request=request_of(caller, command.envelope),
     )

@@ -102,16 +102,20 @@ class Observer:
         reaction = observation.observe(placed.instance, seen, self._clock(), host_booted=host_booted)
         if reaction is None:
             return
-        async with self._store.transaction() as session:
-            if reaction.follow_up is TaskState.NONE:
-                await self._write(session, placed.instance, reaction)
-                operation = None
-            else:
-                operation, begun = await self._begin(session, placed, reaction, host_booted)
+        with tracing.span("observe", {"protostar.instance": seen.uid, "protostar.power_state": seen.power_state}):
+            await self._carry_out(placed, reaction, host_booted)
         log.info("observed", instance=seen.uid, power_state=seen.power_state, reason=seen.reason)
         self._bell.ring()
-        if operation is not None:
-            self._work.take(operation, replace(placed, instance=begun))
+
+    async def _carry_out(self, placed: Placed, reaction: Reaction, host_booted: bool) -> None:
+        if reaction.follow_up is TaskState.NONE:
+            async with self._store.transaction() as session:
+                await self._write(session, placed.instance, reaction)
+            return
+        operation, begun = self._command(placed, reaction, host_booted)
+        async with self._store.transaction() as session:
+            await claim(session, self._board, placed.instance, begun, operation)
+        self._work.take(operation, replace(placed, instance=begun))
 
     async def _write(self, session: Session, before: Instance, reaction: Reaction) -> None:
         after = reaction.instance
@@ -121,18 +125,15 @@ class Observer:
             Event(type=event.POWER_STATE, time=after.update_time, instance=after, trace_id=tracing.current_trace_id())
         )
 
-    async def _begin(
-        self, session: Session, placed: Placed, reaction: Reaction, host_booted: bool
-    ) -> tuple[Operation, Instance]:
+    def _command(self, placed: Placed, reaction: Reaction, host_booted: bool) -> tuple[Operation, Instance]:
+        """The operation that Protostar itself begins, and the instance as it holds it."""
         now = self._clock()
         restless = not host_booted and now - placed.instance.update_time < _CALM
         operation = _system_operation(placed.instance, reaction.follow_up, now, restless=restless)
         if operation.not_before <= now:
             operation = leased(operation, self._work.lease())
         begun = lifecycle.resume(reaction.instance, reaction.follow_up, operation.uid, now)
-        operation = replace(operation, generation=begun.generation)
-        await claim(session, self._board, placed.instance, begun, operation)
-        return operation, begun
+        return replace(operation, generation=begun.generation), begun
 
 
 def _missing(instance: Instance, now: datetime) -> Observation | None:

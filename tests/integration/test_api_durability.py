@@ -23,6 +23,7 @@ from svckit.database import Database
 from svckit.errors import Unavailable
 from tests.fakes.api_peers import RUNNING, Peers
 from tests.integration.api_door import Door, crashing, eventually, host_is_up, metadata, pb, serving, settings_for
+from tests.postgres import Cluster
 
 State = operation_pb2.OperationState
 STOPPED, ACTIVE, ERROR = instance_pb2.VM_STATE_STOPPED, instance_pb2.VM_STATE_ACTIVE, instance_pb2.VM_STATE_ERROR
@@ -380,3 +381,24 @@ async def test_at_most_so_many_at_a_time(data: Path, peers: Peers) -> None:
         peers.host.hold["launch"].set()
         await asyncio.gather(*(door.ended(each) for each in operations))
     assert {guest.boots for guest in peers.host.guests.values()} == {2}
+
+
+async def test_a_postgresql_that_dies_and_comes_back_loses_nothing(data: Path, peers: Peers) -> None:
+    durable = "&options=-csynchronous_commit%3Don"  # which the tests' servers are not, to be fast
+    with Cluster() as cluster, cluster.database() as url:
+        async with serving(settings_for(data, peers, api_database_url=url + durable), peers) as door:
+            await eventually(lambda: host_is_up(door))
+            name = await door.stopped()
+            peers.host.hold["launch"] = asyncio.Event()
+            operation = await door(pb.StartInstanceRequest(name=name))
+            await eventually(lambda: peers.host.stage(uid(operation.name)) == "launch")
+            await asyncio.to_thread(cluster.stop)
+            with pytest.raises(Unavailable) as caught:
+                await door(pb.StopInstanceRequest(name=name))
+            assert caught.value.reason == "STORAGE_UNAVAILABLE"
+            peers.host.hold["launch"].set()
+            assert not (await door.operation(operation.name)).done, "told from memory, while the end cannot be written"
+            await asyncio.to_thread(cluster.start)
+            assert not (await door.ended(operation)).HasField("error")
+            assert (await door.get(name)).vm_state == ACTIVE
+    assert peers.host.guests[uid(name)].boots == 2
