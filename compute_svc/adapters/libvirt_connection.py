@@ -133,6 +133,9 @@ class Connection:
 
     def _open_blocking(self) -> libvirt.virConnect:
         connection = libvirt.open(self._settings.uri)
+        root = libvirt_embed.root_of(self._settings.uri)
+        if root is not None:
+            libvirt_embed.end_probes(root)
         if not (self.embedded or self.testing):
             connection.registerCloseCallback(self._on_close, None)
             connection.setKeepAlive(*_KEEPALIVE)

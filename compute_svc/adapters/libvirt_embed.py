@@ -6,7 +6,10 @@ as root it must not try to become another user or to use a security driver that 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import signal
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -59,6 +62,19 @@ def prepare(root: Path) -> None:
     path = folder / "qemu.conf"
     if not path.exists() or path.read_text().startswith(_MARK):
         write_atomically(path, (_MARK + _conf()).encode(), durable=False, mode=0o644)
+
+
+def end_probes(root: Path) -> None:
+    """End emulators that a killed process of ours had started only to ask what they can do; libvirt never looks again.
+
+    Only while this process holds the root, and before it asks itself.
+    """
+    for folder in root.glob("lib/qemu/qmp-*"):
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((folder / "qmp.pid").read_text())
+            if os.fsencode(folder) in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _conf() -> str:

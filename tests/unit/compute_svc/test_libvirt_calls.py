@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -364,3 +366,24 @@ async def test_a_log_that_says_too_much_is_cut(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text("x" * 100_000 + "\nlast words")
     tail = await QemuLogs(tmp_path).tail("a")
     assert tail.endswith("last words") and len(tail) <= 1200
+
+
+def test_emulators_that_a_killed_service_left_behind_are_ended(tmp_path: Path) -> None:
+    folder = tmp_path / "lib/qemu/qmp-ABC123"
+    folder.mkdir(parents=True)
+    probe = subprocess.Popen(["sh", "-c", "sleep 60", f"unix:{folder}/qmp.monitor"])
+    other = subprocess.Popen(["sleep", "60"])
+    try:
+        (folder / "qmp.pid").write_text(f"{probe.pid}\n")
+        reused = tmp_path / "lib/qemu/qmp-DEF456"
+        reused.mkdir()
+        (reused / "qmp.pid").write_text(f"{other.pid}\n")
+        libvirt_embed.end_probes(tmp_path)
+        assert probe.wait(20) == -signal.SIGKILL
+        assert other.poll() is None, "a number that was given to another process meanwhile"
+        assert not list((tmp_path / "lib/qemu").iterdir())
+    finally:
+        probe.kill()
+        other.kill()
+        probe.wait()
+        other.wait()
