@@ -36,6 +36,8 @@ class JournalFiles:
 
     def __init__(self, instances_path: Path, threads: int = 8) -> None:
         self._folder = instances_path / "_journal"
+        for torn in self._folder.glob(".*.new"):  # its writer died with the process before this one
+            torn.unlink(missing_ok=True)
         self._newest: dict[str, Journal] = {}
         self._unsynced_names: set[str] = set()
         # Threads of our own: a disk that hangs must not take asyncio's, which resolve names and more.

@@ -22,6 +22,11 @@ class Guest:
     reason: str = ""
     definition: str | None = None
 
+    @property
+    def half_launched(self) -> bool:
+        """libvirt died while it started this guest, and has not decided yet: it goes on with it or kills it."""
+        return self.active and self.power is PowerState.PAUSED and self.reason == "starting up"
+
     @classmethod
     def unknown(cls, uid: str) -> Guest:
         """libvirt knows no such domain."""

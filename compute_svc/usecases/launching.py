@@ -15,6 +15,8 @@ from svckit.errors import DeadlineExceeded, Internal, ProtostarError
 
 # A guest that was created paused (an I/O error, a hook) gets this long to go on by itself.
 _RESUME_SECONDS = 10.0
+# No event tells that libvirt has decided about a guest that it found half launched.
+_DECIDES = 0.25
 # libvirt's reasons that only a guest that ran can have.
 _RAN = frozenset({"shutdown", "destroyed", "crashed", "failed"})
 
@@ -42,6 +44,21 @@ async def launch(run: Run, host: Host) -> None:
             raise
         await step.inside()
         step.note(f"boot {boot}")
+
+
+async def decided(run: Run, host: Host, guest: Guest) -> Guest:
+    """The guest, once libvirt has decided about one that it was starting when it died.
+
+    One that was still starting and is gone now never ran: that it was launched is forgotten, and it may be again.
+    """
+    if not guest.half_launched:
+        return guest
+    while guest.half_launched and run.remaining() > _DECIDES:
+        await asyncio.sleep(_DECIDES)
+        guest = await host.hypervisor.guest(run.uid)
+    if not guest.active:
+        await run.ahead(launch=None, boots=run.journal.boots - 1)
+    return guest
 
 
 async def running(run: Run, host: Host, events: GuestEvents) -> PowerObservation:

@@ -13,7 +13,7 @@ from compute_svc.domain.model import InstanceSpec, PowerState
 from compute_svc.domain.results import Rebooted, RebootMode
 from compute_svc.ports import GuestEvents
 from compute_svc.usecases.host import Host
-from compute_svc.usecases.launching import launch, running
+from compute_svc.usecases.launching import decided, launch, running
 from compute_svc.usecases.run import Run
 from compute_svc.usecases.start import Resources, ask_netblock, disk_info, plugged, rebuild
 from compute_svc.usecases.stop import shutdown
@@ -39,6 +39,8 @@ async def _softly(
     """None when it has to be done the hard way."""
     with host.hypervisor.watch(run.uid) as events:
         guest = await host.hypervisor.guest(run.uid)
+        if run.journal.launch is not None:
+            guest = await decided(run, host, guest)
         if not _can_be_asked(run, guest):
             return None
         guest = await _off(run, host, events, guest, soft_timeout)

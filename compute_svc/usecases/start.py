@@ -20,7 +20,7 @@ from compute_svc.domain.results import PluggedPort, PluggedVolume, Started
 from compute_svc.domain.undo import RemoveDisks, RemoveFolder, RestoreConfigDrive, RestoreDefinition
 from compute_svc.ports import GuestEvents
 from compute_svc.usecases.host import Host
-from compute_svc.usecases.launching import launch, running
+from compute_svc.usecases.launching import decided, launch, running
 from compute_svc.usecases.patience import patiently
 from compute_svc.usecases.run import Run
 from compute_svc.usecases.undoing import CONFIG_DRIVE
@@ -100,7 +100,8 @@ async def destroy(run: Run, host: Host) -> Guest:
             step.skip("was off")
             return guest
         if await _launched_by(run, host):
-            step.skip("runs already, launched by this operation")
+            guest = await decided(run, host, guest)
+            step.skip("runs already, launched by this operation" if guest.active else "its launch was cut short")
             return guest
         await step.ahead()
         await host.hypervisor.destroy(run.uid)
