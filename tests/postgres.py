@@ -24,15 +24,19 @@ import pytest
 _DEBIAN = Path("/usr/lib/postgresql")
 # Nothing here outlives the session, so nothing needs to reach a disk.
 _QUICKLY = ("--no-sync", "--no-instructions")
-_OPTIONS = "-c listen_addresses= -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
+_OPTIONS = "-c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=200"
 
 
 class Cluster:
-    """A server on a unix socket in `folder`; its superuser is `postgres`, without a password."""
+    """A server on a unix socket in `folder`; its superuser is `postgres`, without a password.
 
-    def __init__(self) -> None:
+    With `crashes` it keeps what it committed over `stop` and `start`; otherwise it is quicker and may not.
+    """
+
+    def __init__(self, *, crashes: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="protostar-pg-", dir="/tmp"))  # short: a socket's path has 107 bytes
         self._files = self.folder / "cluster"
+        self._options = f"-k {self.folder} {_OPTIONS} -c synchronous_commit={'on' if crashes else 'off'}"
 
     def __enter__(self) -> Self:
         if os.geteuid() == 0:
@@ -51,8 +55,7 @@ class Cluster:
 
     def start(self) -> None:
         """Until it accepts connections."""
-        options = f"-k {self.folder} {_OPTIONS}"
-        _run("pg_ctl", "-D", self._files, "-l", self.folder / "log", "-w", "-t", "60", "-o", options, "start")
+        _run("pg_ctl", "-D", self._files, "-l", self.folder / "log", "-w", "-t", "60", "-o", self._options, "start")
 
     def stop(self, *, check: bool = True) -> None:
         """At once, as when it crashes."""

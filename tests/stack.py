@@ -191,16 +191,31 @@ def reap_orphans() -> None:
 
 
 def _reap_for_ever() -> None:
+    dead: dict[str, float] = {}
     while True:
-        for entry in Path("/proc/self/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                for pid in entry.read_text().split():
-                    _reap_if_qemu(pid)
+        seen = {pid for pid in _children() if _is_dead_orphan(pid)}
+        dead = {pid: dead.get(pid, time.monotonic()) for pid in seen}
+        for pid, since in dead.items():
+            if time.monotonic() - since > _SOMEBODY_WAITS:
+                with contextlib.suppress(OSError):
+                    os.waitpid(int(pid), os.WNOHANG)
         time.sleep(0.02)
 
 
-def _reap_if_qemu(pid: str) -> None:
+# Whoever started a child in a session of its own waits for it sooner.
+_SOMEBODY_WAITS = 0.1
+
+
+def _children() -> Iterator[str]:
+    for entry in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            yield from entry.read_text().split()
+
+
+def _is_dead_orphan(pid: str) -> bool:
+    """A QEMU, or what would have become one when libvirt died: it leads a session, and is dead."""
     with contextlib.suppress(OSError):
-        name, state = Path(f"/proc/{pid}/stat").read_text().split("(", 1)[1].rsplit(")", 1)
-        if state.split()[0] == "Z" and name.startswith("qemu"):
-            os.waitpid(int(pid), os.WNOHANG)
+        name, rest = Path(f"/proc/{pid}/stat").read_text().split("(", 1)[1].rsplit(")", 1)
+        state, _, _, session, *_ = rest.split()
+        return state == "Z" and (name.startswith("qemu") or session == pid)
+    return False

@@ -161,7 +161,10 @@ def _images(scene: Scene) -> Iterator[str]:
 
 def _journals(scene: Scene, alive: set[str]) -> Iterator[str]:
     for path in (scene.data / "instances/_journal").glob("*.json"):
-        newest = json.loads(path.read_bytes().splitlines()[-1])
+        lines = path.read_bytes().splitlines()
+        if not lines:
+            continue  # a claim that the full disk did not take: nothing was done after it
+        newest = json.loads(lines[-1])
         if newest["phase"] != "ENDED":
             yield f"the journal of {path.stem} says {newest['phase']} of {newest['operation']}"
         if newest["undo"]:

@@ -100,7 +100,7 @@ def test_a_full_disk_fails_the_create_and_leaves_nothing(empty_image: Path) -> N
 
 @pytest.mark.timeout(180)
 def test_the_databases_go_away_and_come_back(empty_image: Path) -> None:
-    with Cluster() as cluster, contextlib.ExitStack() as stack:
+    with Cluster(crashes=True) as cluster, contextlib.ExitStack() as stack:
         urls = {name: stack.enter_context(cluster.database()) for name in ("api", "image", "netblock")}
         settings = {f"PROTOSTAR_{name.upper()}_DATABASE_URL": url for name, url in urls.items()}
         with field_of(Arena(settings=settings), empty_image, urls) as field:
