@@ -64,7 +64,6 @@ async def _measure(
         seconds = [await door.timed_start(names[n % len(names)]) for n in range(singles)]
         price = await door.priced_start(names[0], stack)
         say("50 in flight")
-        await door.stop_all(names)
         began = 0.0
         for _ in range(rounds):
             start = time.perf_counter()
@@ -103,6 +102,7 @@ class _Door:
 
     async def priced_start(self, name: str, stack: Stack) -> cost.Price:
         traces = await self.start(name)
+        await self.stop(name)
         await asyncio.sleep(1.0)  # services send their spans every 200 ms
         return cost.price([span for trace in traces for span in stack.spans(trace)])
 
