@@ -86,8 +86,14 @@ class Connection:
 
         :raise ProtostarError: it cannot be opened; the message says what to do.
         """
-        if self.embedded or self.testing:
+        if not (self.embedded or self.testing):
+            return
+        try:
             await self._connect()
+        except ProtostarError as error:
+            if self.embedded and "libvirt_code" in error.metadata:
+                error.message += "; a root serves one process: does another compute_svc use it?"
+            raise
 
     async def run(self) -> None:
         """Keep it open, for as long as the daemon lives."""
