@@ -29,6 +29,10 @@ from svckit.sqlite import OneTrip
 _NO_BEGIN = "protostar_no_begin"
 
 
+# A replica that hangs in a transaction, and does not die, must not keep its locks from all the others.
+_NO_IDLERS = "-c idle_in_transaction_session_timeout=15s"
+
+
 class Database:
     """One engine. Errors of an absent, locked or full database are raised as Unavailable, STORAGE_UNAVAILABLE."""
 
@@ -108,7 +112,9 @@ def _engine(url: str, is_sqlite: bool) -> AsyncEngine:
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_immediate)
     else:
-        engine = create_async_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True, pool_timeout=5)
+        engine = create_async_engine(
+            url, pool_size=8, max_overflow=8, pool_pre_ping=True, pool_timeout=5, connect_args={"options": _NO_IDLERS}
+        )
     event.listen(engine.sync_engine, "before_cursor_execute", _count_statement)
     return engine
 

@@ -18,7 +18,7 @@ from protostar.api.v1 import operation_pb2 as op
 from tests.chaos import points
 from tests.chaos.arena import ALL, Arena
 from tests.chaos.invariants import settle
-from tests.chaos.patience import ended, patiently, request, send, told
+from tests.chaos.patience import ask, ended, patiently, request, send, told
 from tests.chaos.points import Verb
 from tests.chaos.wave import Field, field_of, fresh
 from tests.client import Client, metadata
@@ -27,8 +27,13 @@ from tests.stack import ROOT, free_port
 
 OTHER = "api_svc_2"
 # Held there, the first replica has an operation in hand, and the client has its answer.
-IN_HAND = ["api.dispatch.before_call", "api.dispatch.after_call", "api.finish.after_commit", "api.finish.before_commit"]
-IN_HAND += ["compute.start.claim.inside", "compute.start.launch.inside", "compute.start.running.after"]
+IN_HAND = ["compute.start.claim.inside", "compute.start.launch.inside", "compute.start.running.after"]
+IN_HAND += [
+    "api.dispatch.before_call",
+    "api.dispatch.after_call",
+    "api.finish.after_commit",
+    "api.finish.before_commit",
+]
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +70,29 @@ def test_everything_ends_well_on_postgresql(first: Field, verb: Verb, who: str) 
 
 @pytest.mark.timeout(300)
 def test_another_replica_takes_over_what_a_dead_one_had_in_hand(first: Field, second: Field) -> None:
-    pinned = first.pin(Verb.CREATE, IN_HAND)
-    first.arena.fell(["api_svc"])
-    first.arena.release()
+    try:
+        pinned = first.pin(Verb.CREATE, IN_HAND)
+        first.arena.fell(["api_svc"])
+    finally:
+        first.arena.release()
     try:
         second.assert_ended_well(pinned)
     finally:
         first.arena.revive(["api_svc"])
+    settle(first.scene)
+
+
+@pytest.mark.timeout(180)
+def test_a_replica_that_hangs_in_a_transaction_lets_the_other_go_on(first: Field, second: Field) -> None:
+    try:
+        pinned = first.pin(Verb.CREATE, ["api.finish.before_commit"])
+        first.arena.freeze("api_svc")
+        (uid,) = fresh(1)
+        assert not ended(second.client, ask(second.client, Verb.CREATE, uid, second.image, 120)).HasField("error")
+    finally:
+        first.arena.release()
+        first.arena.thaw("api_svc")
+    first.assert_ended_well(pinned)
     settle(first.scene)
 
 

@@ -106,9 +106,10 @@ class Field:
         return chosen
 
     def bring(self, uids: Sequence[str], state: instance_pb2.VmState) -> None:
-        """Bring instances to a resting state."""
+        """Bring instances to a resting state, with a definition: the test driver's die with compute_svc."""
         states = {uid: patiently(lambda uid=uid: self.get(uid)).vm_state for uid in uids}
-        broken = [uid for uid in uids if states[uid] == instance_pb2.VM_STATE_ERROR]
+        defined = self.scene.hypervisor.defined()
+        broken = [uid for uid in uids if states[uid] == instance_pb2.VM_STATE_ERROR or uid not in defined]
         self.all_at_once(Verb.REBOOT, broken)
         states |= dict.fromkeys(broken, instance_pb2.VM_STATE_ACTIVE)
         verb = Verb.STOP if state == instance_pb2.VM_STATE_STOPPED else Verb.START
