@@ -12,6 +12,19 @@ from tests.chaos.arena import Arena
 from tests.chaos.wave import Field, field_of
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "full: only with --full-matrix, which `make chaos FULL=1` gives")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`make test` has five minutes for chaos; what it leaves out is left to the long run."""
+    if config.getoption("--full-matrix"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("full")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
 def empty_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A disk with nothing on it."""

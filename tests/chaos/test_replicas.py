@@ -34,6 +34,12 @@ IN_HAND += [
     "api.finish.after_commit",
     "api.finish.before_commit",
 ]
+_SHORT = {("api", Verb.CREATE), ("all", Verb.START)}
+CASES = [
+    pytest.param(who, verb, id=f"{who}-{verb}", marks=() if (who, verb) in _SHORT else pytest.mark.full)
+    for who in ("api", "all")
+    for verb in (Verb.CREATE, Verb.START, Verb.DELETE)
+]
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +68,8 @@ def second(first: Field) -> Iterator[Field]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("verb", [Verb.CREATE, Verb.START, Verb.DELETE])
-@pytest.mark.parametrize("who", ["api", "all"])
-def test_everything_ends_well_on_postgresql(first: Field, verb: Verb, who: str) -> None:
+@pytest.mark.parametrize(("who", "verb"), CASES)
+def test_everything_ends_well_on_postgresql(first: Field, who: str, verb: Verb) -> None:
     first.wave(verb, points.passed(verb), ALL if who == "all" else ["api_svc"])
 
 
