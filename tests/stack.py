@@ -190,20 +190,20 @@ def reap_orphans() -> None:
     threading.Thread(target=_reap_for_ever, daemon=True, name="reaper").start()
 
 
+# Whoever started a child in a session of its own waits for it sooner.
+_SOMEBODY_WAITS = 2.0
+
+
 def _reap_for_ever() -> None:
     dead: dict[str, float] = {}
     while True:
-        seen = {pid for pid in _children() if _is_dead_orphan(pid)}
-        dead = {pid: dead.get(pid, time.monotonic()) for pid in seen}
+        now = time.monotonic()
+        dead = {pid: dead.get(pid, now) for pid in _children() if _is_dead_orphan(pid)}
         for pid, since in dead.items():
-            if time.monotonic() - since > _SOMEBODY_WAITS:
+            if _comm(pid).startswith(_QEMU) or now - since > _SOMEBODY_WAITS:
                 with contextlib.suppress(OSError):
                     os.waitpid(int(pid), os.WNOHANG)
         time.sleep(0.02)
-
-
-# Whoever started a child in a session of its own waits for it sooner.
-_SOMEBODY_WAITS = 0.1
 
 
 def _children() -> Iterator[str]:
@@ -212,10 +212,19 @@ def _children() -> Iterator[str]:
             yield from entry.read_text().split()
 
 
+_QEMU = "qemu-system"  # not qemu-img, which is a child of whoever runs it and is waited for
+
+
 def _is_dead_orphan(pid: str) -> bool:
     """A QEMU, or what would have become one when libvirt died: it leads a session, and is dead."""
     with contextlib.suppress(OSError):
-        name, rest = Path(f"/proc/{pid}/stat").read_text().split("(", 1)[1].rsplit(")", 1)
-        state, _, _, session, *_ = rest.split()
-        return state == "Z" and (name.startswith("qemu") or session == pid)
+        state, _, _, session, *_ = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return state == "Z" and (_comm(pid).startswith(_QEMU) or session == pid)
     return False
+
+
+def _comm(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text()
+    except OSError:
+        return ""
