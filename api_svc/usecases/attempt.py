@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -29,6 +29,7 @@ _BOOTS = frozenset({TaskState.SPAWNING, TaskState.POWERING_ON, TaskState.REBOOTI
 _MARGIN = timedelta(seconds=2)
 _OURS = frozenset({WaitingFor.DISPATCH, WaitingFor.RETRY})
 _CANCEL_AGAIN = 0.3
+_ELDERS_SECONDS = 5.0
 _LAST_WORD_SECONDS = 2.0
 _RELEASE_SECONDS = 5.0
 _LAST_WORDS: set[asyncio.Task[None]] = set()
@@ -45,10 +46,19 @@ class Peers:
 
 class Attempt:
     """`operation` is how it stands now. What is told of it is on the board at once, and in the database from time to
-    time: `told` counts the news, `written` how many of them are there.
+    time: `told` counts the news, `written` how many of them are there. `elders` are the ends of older attempts at the
+    same instance.
     """
 
-    def __init__(self, operation: Operation, placed: Placed | None, peers: Peers, board: Board, clock: Clock) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        placed: Placed | None,
+        peers: Peers,
+        board: Board,
+        clock: Clock,
+        elders: Sequence[asyncio.Event] = (),
+    ) -> None:
         self.operation = operation
         self.placed = placed
         self.began = clock()
@@ -61,6 +71,7 @@ class Attempt:
         self._peers = peers
         self._board = board
         self._clock = clock
+        self._elders = elders
         self._job: Job | None = None
         self._committed = False
         self._interrupted = False
@@ -68,6 +79,7 @@ class Attempt:
 
     async def run(self) -> Verdict:
         """Work until there is a verdict, at the latest at the deadline."""
+        await self._wait_for_elders()
         waited_for = self.operation.waiting_for
         self.tell(
             state=OperationState.RUNNING,
@@ -80,6 +92,13 @@ class Attempt:
         finally:
             if self._cancelling is not None:
                 self._cancelling.cancel()
+
+    async def _wait_for_elders(self) -> None:
+        """Older attempts let go first: they were told to, and take no time for it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ELDERS_SECONDS):
+                for ended in self._elders:
+                    await ended.wait()
 
     def tell(self, **news: object) -> None:
         """Change how it stands, and let its followers know."""

@@ -17,8 +17,8 @@ from api_svc.domain.operation import Operation
 from api_svc.domain.policy import Caller
 from api_svc.domain.states import OperationState, Verb
 from api_svc.ports import Session, Store
+from api_svc.usecases.accepting import request_of
 from api_svc.usecases.board import Bell
-from api_svc.usecases.commands import request_of
 from api_svc.usecases.replay import replay
 from svckit import tracing
 from svckit.clock import Clock

@@ -15,8 +15,8 @@ from api_svc.domain.placement import Capacity
 from api_svc.domain.policy import Caller
 from api_svc.domain.states import TaskState, Verb
 from api_svc.ports import Catalogue, Netblock, Session, Store, Work
+from api_svc.usecases.accepting import as_plan, claim_new, leased, request_of
 from api_svc.usecases.board import Bell
-from api_svc.usecases.commands import as_plan, claim_new, leased, request_of
 from api_svc.usecases.replay import replay
 from svckit import tracing
 from svckit.clock import Clock

@@ -9,31 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
-from opentelemetry import metrics
 
-from api_svc.domain.instance import Instance, Placed
-from api_svc.domain.judgement import End, Verdict
+from api_svc.domain.instance import Placed
 from api_svc.domain.operation import Lease, Operation
-from api_svc.domain.states import Verb, WaitingFor
+from api_svc.domain.states import Verb
 from api_svc.ports import Session, Store
 from api_svc.usecases.attempt import Attempt, Peers
 from api_svc.usecases.board import Board
-from api_svc.usecases.settlement import LeaseLost, Settlement
-from svckit import tracing
+from api_svc.usecases.settlement import Settlement
+from api_svc.usecases.worker import Worker
 from svckit.clock import Clock
 from svckit.errors import Unavailable
-from svckit.failpoints import failpoint
 
 log = structlog.get_logger(__name__)
-_METER = metrics.get_meter("protostar")
-_DURATION = _METER.create_histogram("protostar.operation.duration", unit="s", description="Operations that ended.")
-_QUEUE_AGE = _METER.create_histogram("protostar.operation.queue.age", unit="s", description="Waits for an attempt.")
-_ELDERS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +60,7 @@ class Dispatcher:
         self._store = store
         self._peers = peers
         self._board = board
-        self._settlement = settlement
+        self._worker = Worker(settlement)
         self._clock = clock
         self._owner = owner
         self._timing = timing
@@ -164,7 +157,6 @@ class Dispatcher:
         async with self._store.transaction() as session:
             claimed = await self._claimed(session, room)
         for operation, placed in claimed:
-            _QUEUE_AGE.record(max(0.0, (self._clock() - operation.not_before).total_seconds()))
             self._begin(operation, placed)
         return len(claimed) == room
 
@@ -190,72 +182,26 @@ class Dispatcher:
     def _begin(self, operation: Operation, placed: Placed | None) -> None:
         if operation.uid in self._attempts:
             return  # claimed anew while the database was away; the work never stopped
-        attempt = Attempt(operation, placed, self._peers, self._board, self._clock)
+        elders = [each.ended for each in self._attempts.values() if each.operation.target == operation.target]
+        attempt = Attempt(operation, placed, self._peers, self._board, self._clock, elders)
         self._attempts[operation.uid] = attempt
         self._board.publish(operation)
         attempt.task = asyncio.create_task(self._run(attempt), name=operation.name)
+        attempt.task.add_done_callback(lambda _: self._on_end(attempt))
 
     async def _run(self, attempt: Attempt) -> None:
-        uid = attempt.operation.uid
-        try:
-            with _logged(attempt.operation), _traced(attempt.operation):
-                await self._attempt(attempt)
-        except asyncio.CancelledError:
-            if not attempt.stopped:
-                await self._hand_back(attempt)
-        except LeaseLost:
-            log.info("lease_lost", operation=uid)
-        finally:
-            del self._attempts[uid]
-            attempt.ended.set()
-            if self._board.live(uid):
-                self._board.forget(uid)
-            if self._turned_away:
-                self._wake.set()
-
-    async def _attempt(self, attempt: Attempt) -> None:
-        await self._wait_for_elders(attempt)
-        verdict = await self._verdict(attempt)
-        attempt.settling = True
-        instance = attempt.placed.instance if attempt.placed else None
-        settled = await self._settle(attempt.operation, instance, verdict)
-        if settled.done:
-            _record(settled)
-        else:
+        settled = await self._worker.work(attempt)
+        if settled is not None and not settled.done:
             self.wake_in((settled.not_before - self._clock()).total_seconds())
 
-    async def _verdict(self, attempt: Attempt) -> Verdict:
-        try:
-            await failpoint("api.dispatch.before_call")
-            verdict = await attempt.run()
-            await failpoint("api.dispatch.after_call")
-            return verdict
-        except Exception:
-            log.exception("attempt_failed")
-            return Verdict(end=End.AGAIN, known=False, waiting_for=WaitingFor.RETRY)
-
-    async def _settle(self, operation: Operation, instance: Instance | None, verdict: Verdict) -> Operation:
-        """Write the verdict, however long the database is away: nobody else knows it."""
-        delay = 0.1
-        while True:
-            try:
-                return await self._settlement.settle(operation, instance, verdict)
-            except Unavailable as error:
-                log.warning("settling_waits", error=error.message)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 2.0)
-
-    async def _wait_for_elders(self, attempt: Attempt) -> None:
-        """An older attempt at the same instance lets go first: it was told to, and takes no time for it."""
-        target = attempt.operation.target
-        elders = [each for each in self._attempts.values() if each.operation.target == target and each is not attempt]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_ELDERS_SECONDS):
-                await asyncio.gather(*(elder.ended.wait() for elder in elders))
-
-    async def _hand_back(self, attempt: Attempt) -> None:
-        with contextlib.suppress(LeaseLost, Unavailable):
-            await self._settlement.hand_back(attempt.operation)
+    def _on_end(self, attempt: Attempt) -> None:
+        """Also of an attempt that was stopped before it began."""
+        del self._attempts[attempt.operation.uid]
+        attempt.ended.set()
+        if self._board.live(attempt.operation.uid):
+            self._board.forget(attempt.operation.uid)
+        if self._turned_away:
+            self._wake.set()
 
     async def _stubbornly(self, work: Callable[[], Awaitable[bool | None]]) -> bool:
         """One round of background work; a database that is away, or a bug, does not end the dispatcher."""
@@ -287,29 +233,3 @@ def _on_renewed(attempt: Attempt, lease: Lease, cancel_requested: bool | None) -
     attempt.operation = replace(attempt.operation, lease=lease)
     if cancel_requested and not attempt.operation.cancel_requested:
         attempt.cancel()
-
-
-@contextlib.contextmanager
-def _logged(operation: Operation) -> Iterator[None]:
-    with structlog.contextvars.bound_contextvars(operation=operation.uid, target=operation.target):
-        yield
-
-
-def _traced(operation: Operation) -> contextlib.AbstractContextManager[object]:
-    """An attempt is a child of the call that was accepted, later ones too, and linked: one trace shows them all."""
-    return tracing.span(
-        f"operation {operation.verb.lower()}",
-        {
-            "protostar.operation": operation.uid,
-            "protostar.instance": operation.target_uid,
-            "protostar.attempt": operation.attempt,
-        },
-        parent=tracing.context_from(operation.trace),
-        links=tracing.link_to(operation.trace) if operation.attempt > 1 else (),
-    )
-
-
-def _record(operation: Operation) -> None:
-    assert operation.end_time is not None
-    seconds = (operation.end_time - operation.create_time).total_seconds()
-    _DURATION.record(seconds, {"protostar.verb": operation.verb, "protostar.state": operation.state})

@@ -12,7 +12,7 @@ from api_svc.domain.operation import Operation, Parameters, Result
 from api_svc.domain.policy import Caller
 from api_svc.domain.states import Verb
 from api_svc.ports import Catalogue, Store, Work
-from api_svc.usecases.commands import as_plan, leased, request_of
+from api_svc.usecases.accepting import as_plan, leased, request_of
 from api_svc.usecases.replay import replay
 from svckit import tracing
 from svckit.clock import Clock

@@ -22,8 +22,8 @@ from api_svc.domain.observation import Observation, Reaction
 from api_svc.domain.operation import SYSTEM, Operation, Parameters
 from api_svc.domain.states import OFF, PowerState, StopMode, TaskState, VmState
 from api_svc.ports import Session, Store, Work
+from api_svc.usecases.accepting import claim, leased
 from api_svc.usecases.board import Bell, Board
-from api_svc.usecases.commands import claim, leased
 from api_svc.usecases.sightings import Sightings
 from svckit import tracing
 from svckit.clock import Clock

@@ -384,9 +384,8 @@ async def test_at_most_so_many_at_a_time(data: Path, peers: Peers) -> None:
 
 
 async def test_a_postgresql_that_dies_and_comes_back_loses_nothing(data: Path, peers: Peers) -> None:
-    durable = "&options=-csynchronous_commit%3Don"  # which the tests' servers are not, to be fast
-    with Cluster() as cluster, cluster.database() as url:
-        async with serving(settings_for(data, peers, api_database_url=url + durable), peers) as door:
+    with Cluster(crashes=True) as cluster, cluster.database() as url:
+        async with serving(settings_for(data, peers, api_database_url=url), peers) as door:
             await eventually(lambda: host_is_up(door))
             name = await door.stopped()
             peers.host.hold["launch"] = asyncio.Event()
