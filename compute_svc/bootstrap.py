@@ -40,7 +40,10 @@ async def build(lifecycle: Lifecycle, settings: ComputeSettings) -> Sequence[Ser
     An embedded driver that cannot be opened ends the process with a word about why; a libvirtd that is away is waited
     for while everything else is served.
     """
-    settings.instances_path.mkdir(mode=0o711, parents=True, exist_ok=True)
+    try:
+        settings.instances_path.mkdir(mode=0o711, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(f"compute_svc cannot start: {error}") from None
     hypervisor = await _hypervisor(lifecycle, settings)
     netblock, image = channel.connect(settings.netblock_address), channel.connect(settings.image_address)
     lifecycle.on_close(netblock.close)

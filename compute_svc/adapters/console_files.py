@@ -7,6 +7,7 @@ guest is launched. Here only markers are written, and the file is only rotated, 
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -37,7 +38,8 @@ class ConsoleFiles:
             return
         if _size(log) >= self._rotate_at:
             log.replace(_older(log))
-        with log.open("ab") as file:
+        descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "ab") as file:
             begin = b"" if file.tell() == 0 else b"\n"
             file.write(begin + _MARKER.format(boot=boot, at=at, operation=operation).encode() + b"\n")
 

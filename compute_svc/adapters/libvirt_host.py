@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -98,12 +99,13 @@ def _machines(guest: etree._Element | None) -> frozenset[str]:
 
 def _direct_io(folder: Path) -> bool:
     """Whether O_DIRECT works here: tmpfs and some overlays refuse it, and so would QEMU with cache=none."""
-    folder.mkdir(parents=True, exist_ok=True)
     probe = folder / f".direct-io-{os.getpid()}"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_DIRECT, 0o600))
     except OSError:
         return False
     finally:
-        probe.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
     return True

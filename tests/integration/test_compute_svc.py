@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -342,3 +344,17 @@ async def test_watchers_are_let_go_when_the_daemon_drains(running: Running) -> N
         while await call.read() is not grpc.aio.EOF:
             pass
         assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_a_daemon_that_cannot_start_says_why_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 60)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "compute_svc",
+        env={**os.environ, "PROTOSTAR_DATA_DIR": str(folder), "PROTOSTAR_COMPUTE_ADDRESS": f"unix:{tmp_path}/c"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 1
+    assert said.startswith(b"compute_svc cannot start: the path ") and b"Traceback" not in said
