@@ -4,6 +4,6 @@ import os
 
 import svckit  # noqa: F401  # before anything imports grpc, see there
 
-# libvirt reads it when it is imported. Its warnings are about what the embedded root was told to be (root's own QEMU, no
-# security driver), plain text among JSON lines; its errors are raised, and told by whoever meets them.
-os.environ.setdefault("LIBVIRT_LOG_OUTPUTS", "4:stderr")
+# libvirt reads this when it is imported. What it would write is plain text among JSON lines, and about things as they
+# have to be here (root's own QEMU, no dmidecode); its errors are raised, and told by whoever meets them.
+os.environ.setdefault("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null")
