@@ -116,13 +116,17 @@ _REQUESTS: dict[Verb, tuple[Callable[[Job], Any], str]] = {
 _DEFAULT_GRACE = 60.0
 
 
+# Of the time that is left, what cutting the power may take.
+_CUT_SECONDS = 15.0
+
+
 def _grace_seconds(job: Job) -> float:
-    """As asked for, else as the image wants it (Nova: os_shutdown_timeout), else 60 s."""
-    asked = job.operation.parameters.grace_seconds
-    if asked is not None:
-        return asked
-    wanted = job.instance.spec.image_properties.get("os_shutdown_timeout", "")
-    return min(float(wanted), 3600.0) if wanted.isdecimal() else _DEFAULT_GRACE
+    """As asked for, else as the image wants it (Nova: os_shutdown_timeout), else 60 s; but the deadline comes first."""
+    wanted = job.operation.parameters.grace_seconds
+    if wanted is None:
+        by_image = job.instance.spec.image_properties.get("os_shutdown_timeout", "")
+        wanted = min(float(by_image), 3600.0) if by_image.isdecimal() else _DEFAULT_GRACE
+    return min(wanted, max(job.time_left - _CUT_SECONDS, job.time_left / 2))
 
 
 def _command(job: Job) -> compute_pb2.Command:

@@ -112,7 +112,8 @@ class SqlOperations:
 
     async def release(self, replica: str) -> int:
         mine = _TABLE.lease_owner.startswith(f"{replica}/", autoescape=True)
-        freed = update(operations).where(mine, _IS_OPEN).values(lease_owner=None, lease_until=None)
+        freed = update(operations).where(mine, _IS_OPEN)
+        freed = freed.values(lease_owner=None, lease_until=None, waiting_for=WaitingFor.RETRY)
         return (await self._connection.execute(freed)).rowcount
 
     async def hasten(self, host: str, now: datetime) -> int:

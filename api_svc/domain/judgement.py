@@ -77,6 +77,16 @@ def cancelled(operation: Operation, *, known: bool = True) -> Verdict:
     return Verdict(end=End.CANCELLED, known=known, failure=Failure.of(_named(operation, error)))
 
 
+def is_untouched(operation: Operation) -> bool:
+    """Nobody works on it, and no host can have heard of it: it may be ended without asking one.
+
+    An attempt that ended by itself has written which steps it was told of. One whose replica died has not.
+    """
+    if operation.lease is not None or operation.steps:
+        return False
+    return operation.attempt == 0 or operation.waiting_for is WaitingFor.HOST
+
+
 def missing_peer(operation: Operation, error: ProtostarError) -> WaitingFor:
     """Which peer's silence stopped the work: told by the step that failed."""
     step = error.metadata.get("step", "")

@@ -72,6 +72,8 @@ class Attempt:
         self._board = board
         self._clock = clock
         self._elders = elders
+        # Of earlier attempts no host can have heard: then there is none to ask when it is cancelled.
+        self._is_first_word = operation.attempt <= 1 or judgement.is_untouched(replace(operation, lease=None))
         self._job: Job | None = None
         self._committed = False
         self._interrupted = False
@@ -140,7 +142,7 @@ class Attempt:
             return judgement.cancelled(self.operation)
 
     async def _perform(self) -> Verdict:
-        if self.operation.cancel_requested and not self.operation.steps:
+        if self.operation.cancel_requested and self._is_first_word:
             return judgement.cancelled(self.operation)
         if self.operation.verb is Verb.IMPORT_IMAGE:
             return await self._import()

@@ -84,7 +84,9 @@ class Observer:
         if self._work.is_working_on(seen.uid) and self._clock() - since < _HOLD:
             return
         try:
-            await self._apply(seen)
+            if not await self._apply(seen):
+                self._sightings.forget(seen.uid)
+                return
         except ProtostarError as error:
             log.warning("observation_waits", instance=seen.uid, error=error.message)
         except Exception:
@@ -93,19 +95,23 @@ class Observer:
         else:
             self._sightings.settle(seen)
 
-    async def _apply(self, seen: Observation, *, host_booted: bool = False) -> None:
-        """Write what it changes, and begin what follows. Written against a lost race it is tried again later."""
+    async def _apply(self, seen: Observation, *, host_booted: bool = False) -> bool:
+        """Write what it changes, and begin what follows; False when there is no such instance (any more).
+
+        :raise Aborted: somebody else changed the instance meanwhile; try again.
+        """
         async with self._store.reading() as session:
             placed = await session.instances.find(seen.uid)
-        if placed is None:
-            return
+        if placed is None or placed.instance.vm_state is VmState.DELETED:
+            return False
         reaction = observation.observe(placed.instance, seen, self._clock(), host_booted=host_booted)
         if reaction is None:
-            return
+            return True
         with tracing.span("observe", {"protostar.instance": seen.uid, "protostar.power_state": seen.power_state}):
             await self._carry_out(placed, reaction, host_booted)
         log.info("observed", instance=seen.uid, power_state=seen.power_state, reason=seen.reason)
         self._bell.ring()
+        return True
 
     async def _carry_out(self, placed: Placed, reaction: Reaction, host_booted: bool) -> None:
         if reaction.follow_up is TaskState.NONE:

@@ -106,12 +106,14 @@ class Operations:
             raise Unavailable("this server shuts down; ask another one, or again", retry_after=1.0)
         if news.latest is not None and (news.latest.done or not elsewhere):
             return news.latest
-        return self._board.live(operation.uid) or await self._read(operation.uid) or operation
+        later = self._board.live(operation.uid) or await self._read(operation.uid)
+        if later is None:
+            raise NotFound.of("operation", operation.name)
+        return later
 
     async def _end_unbegun(self, session: Session, operation: Operation) -> Operation | None:
-        """End it here if no attempt can have changed anything; None if somebody works on it or may have."""
-        leased = operation.lease is not None and operation.lease.until > self._clock()
-        if leased or operation.steps:
+        """End it here if no host can have heard of it; None if somebody works on it or may have."""
+        if not judgement.is_untouched(operation):
             return None
         placed = None
         if operation.verb is not Verb.IMPORT_IMAGE:

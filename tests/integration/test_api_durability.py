@@ -157,6 +157,21 @@ async def test_cancel_of_what_may_be_running_waits_for_the_host(door: Door, peer
     assert peers.host.guests[uid(name)].power != RUNNING
 
 
+async def test_cancel_is_true_also_when_the_replica_that_began_died(data: Path, peers: Peers) -> None:
+    async with crashing(settings_for(data, peers), peers) as door:
+        await eventually(lambda: host_is_up(door))
+        name = await door.stopped()
+        peers.host.hold["launch"] = asyncio.Event()
+        operation = await door(pb.StartInstanceRequest(name=name))
+        await eventually(lambda: peers.host.stage(uid(operation.name)) == "launch")
+        # What the host told is not written yet when it dies.
+        await execute(f"sqlite+aiosqlite:///{data}/api.sqlite3", "UPDATE operations SET cancel_requested = 1")
+    async with serving(settings_for(data, peers), peers) as door:
+        assert state(await door.ended(operation, 5)) == State.OPERATION_STATE_CANCELLED
+        assert (await door.get(name)).vm_state == STOPPED
+    assert peers.host.works[uid(operation.name)].done and peers.host.guests[uid(name)].power != RUNNING
+
+
 def state(operation: operations_pb2.Operation) -> Any:
     return metadata(operation).state
 

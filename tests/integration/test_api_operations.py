@@ -384,6 +384,25 @@ async def test_an_update_changes_what_the_mask_says(door: Door) -> None:
     assert (await door.get(name)).display_name == "old"
 
 
+async def test_an_update_while_work_goes_on_is_kept(door: Door, peers: Peers) -> None:
+    name = await door.stopped()
+    peers.host.hold["launch"] = asyncio.Event()
+    operation = await door(pb.StartInstanceRequest(name=name))
+    await door(pb.UpdateInstanceRequest(instance=instance_pb2.Instance(name=name, display_name="new")))
+    await door(pb.LockInstanceRequest(name=name, reason="mine"))
+    peers.host.hold["launch"].set()
+    done = unpack((await door.ended(operation)).response, pb.StartInstanceResponse).instance
+    assert (done.vm_state, done.display_name, done.lock_reason) == (ACTIVE, "new", "mine")
+    assert await door.get(name) == done
+
+
+async def test_a_deadline_comes_before_a_grace_period(door: Door, peers: Peers) -> None:
+    image = peers.catalogue.add(properties={"os_shutdown_timeout": "3600"})
+    name = await door.created(instance={"image": image})
+    await door.done(pb.StopInstanceRequest(name=name))
+    assert 500 < peers.host.requests[-1].grace_period.seconds < 600
+
+
 async def test_instances_are_listed_page_by_page_and_filtered(door: Door) -> None:
     names = [await door.created(instance={"display_name": f"vm{number}"}) for number in range(4)]
     await door.done(pb.StopInstanceRequest(name=names[0]))
