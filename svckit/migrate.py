@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import inspect, text
+from sqlalchemy import URL, Engine, MetaData, create_engine, event, inspect, make_url, text
+from sqlalchemy.pool import NullPool
 
 from svckit import process
 from svckit.database import Database
@@ -53,6 +55,35 @@ def upgrade(url: str, scripts: Path) -> None:
     config.set_main_option("script_location", str(scripts))
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     command.upgrade(config, "head")
+
+
+def run(metadata: MetaData, *, lock: int) -> None:
+    """What a service's env.py does: the migrations, all of them in one transaction.
+
+    Replicas that start at the same time pass one after the other: PostgreSQL by the advisory lock `lock`, a number that
+    no other schema of the same database uses; SQLite by its write lock.
+    """
+    from alembic import context
+
+    with _engine(make_url(context.config.get_main_option("sqlalchemy.url") or "")).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock})
+        context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+        context.run_migrations()
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, poolclass=NullPool)
+    engine = create_engine(url.set(drivername="sqlite"), poolclass=NullPool, connect_args={"timeout": 60})
+    event.listen(engine, "connect", _manual_begin)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _manual_begin(connection: Any, _record: object) -> None:
+    # By itself the driver begins no transaction before CREATE TABLE: a crash would leave half a schema.
+    connection.isolation_level = None
 
 
 if __name__ == "__main__":

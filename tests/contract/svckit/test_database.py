@@ -15,14 +15,9 @@ from svckit.errors import Unavailable
 from svckit.migrate import migrate
 
 ENV = """
-from alembic import context
-from sqlalchemy import create_engine
-url = context.config.get_main_option("sqlalchemy.url").replace("+aiosqlite", "")
-with create_engine(url).connect() as connection:
-    context.configure(connection=connection)
-    with context.begin_transaction():
-        context.run_migrations()
-    connection.commit()
+from sqlalchemy import MetaData
+from svckit.migrate import run
+run(MetaData(), lock=1)
 """
 REVISION = """
 import sqlalchemy as sa
