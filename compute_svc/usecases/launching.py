@@ -15,6 +15,9 @@ from svckit.errors import DeadlineExceeded, Internal, ProtostarError
 
 # A guest that was created paused (an I/O error, a hook) gets this long to go on by itself.
 _RESUME_SECONDS = 10.0
+# In the hypervisor's log: where a launch begins, and what is said by one that libvirt died over before QEMU was there.
+_STARTS = ": starting up libvirt version"
+_HELD_BACK = "libvirtd quit during handshake"
 # No event tells that libvirt has decided about a guest that it found half launched.
 _DECIDES = 0.25
 # libvirt's reasons that only a guest that ran can have.
@@ -87,8 +90,17 @@ async def _refuse_second_boot(run: Run, host: Host) -> None:
     One whose launch was cut short ("daemon", "unknown") never executed an instruction and may be launched again.
     """
     guest = await host.hypervisor.guest(run.uid)
-    if guest.reason in _RAN:
+    if guest.reason in _RAN and not await _never_executed(run, host):
         raise await _died(run, host, f"it was launched, and ended before it was seen running ({guest.reason})")
+
+
+async def _never_executed(run: Run, host: Host) -> bool:
+    """Whether the last launch ended while libvirt still held the program back: its starter says so as its last word.
+
+    libvirt calls such a guest crashed, since it finds no monitor.
+    """
+    _, _, last = (await host.hypervisor.log_tail(run.uid)).rpartition(_STARTS)
+    return _HELD_BACK in last
 
 
 async def _died(run: Run, host: Host, why: str) -> ProtostarError:
