@@ -216,10 +216,10 @@ _QEMU = "qemu-system"  # not qemu-img, which is a child of whoever runs it and i
 
 
 def _is_dead_orphan(pid: str) -> bool:
-    """A QEMU, or what would have become one when libvirt died: it leads a session, and is dead."""
+    """A QEMU, or what would have become one when libvirt died: it is of another session, and dead."""
     with contextlib.suppress(OSError):
         state, _, _, session, *_ = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return state == "Z" and (_comm(pid).startswith(_QEMU) or session == pid)
+        return state == "Z" and (_comm(pid).startswith(_QEMU) or int(session) != os.getsid(0))
     return False
 
 
