@@ -58,8 +58,8 @@ def libvirtd() -> Iterator[None]:
     try:
         deadline = time.monotonic() + 60
         while not _answers():
-            assert time.monotonic() < deadline, "libvirtd does not answer after 60 s"
-            assert all(daemon.poll() is None for daemon in daemons), "libvirtd or virtlogd ended at once"
+            ended = [daemon.args for daemon in daemons if daemon.poll() is not None]
+            assert time.monotonic() < deadline, f"libvirtd does not answer after 60 s; of ours, these ended: {ended}"
             time.sleep(0.1)
         yield
     finally:
