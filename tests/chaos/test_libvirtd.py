@@ -17,7 +17,7 @@ from tests.chaos.arena import Arena
 from tests.chaos.invariants import settle
 from tests.chaos.patience import patiently
 from tests.chaos.points import Verb
-from tests.chaos.wave import Field, field_of
+from tests.chaos.wave import Field, field_of, fresh
 from tests.client import steps
 
 POINTS = {
@@ -80,6 +80,9 @@ def system(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     image = tiny_guest.make(tmp_path_factory.mktemp("image") / "tiny.qcow2")
     arena.folder.chmod(0o711)  # QEMU runs as another user and must reach its disks
     with field_of(arena, image) as field:
+        field.seconds = 240  # a libvirtd that has just started asks every emulator what it can, and that takes its time
+        field.uids += (made := fresh(1))
+        field.all_at_once(Verb.CREATE, made)
         yield field
         for domain in list(field.scene.hypervisor.running()):
             libvirt.open("qemu:///system").lookupByUUIDString(domain).destroy()
@@ -87,7 +90,7 @@ def system(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             libvirt.open("qemu:///system").lookupByUUIDString(domain).undefine()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("verb", POINTS)
 def test_everything_ends_well_after_libvirtd_was_killed(system: Field, daemon: Daemon, verb: Verb) -> None:
     points = [f"compute.{point}" for point in POINTS[verb]]
@@ -97,7 +100,7 @@ def test_everything_ends_well_after_libvirtd_was_killed(system: Field, daemon: D
         assert tiny_guest.doubled(console) == 0, each.point
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_a_libvirtd_that_hangs_holds_up_nothing_but_its_own_guests(system: Field, daemon: Daemon) -> None:
     (uid,) = system.resting(Verb.START, 1)
     (pinned,) = system.pin(Verb.START, ["compute.start.launch.before"])

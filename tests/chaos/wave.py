@@ -56,6 +56,7 @@ class Field:
     client: Client
     scene: Scene
     image: str
+    seconds: float = 60  # that an operation may take
     uids: list[str] = field(default_factory=list)
     hands: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(64))
 
@@ -89,7 +90,7 @@ class Field:
         """Every one has succeeded; all that have not are named."""
         failures = []
         for each in pinned:
-            done = ended(self.client, each.accepted.result(90))
+            done = ended(self.client, each.accepted.result(90), self.seconds + 30)
             if done.HasField("error"):
                 failures.append(f"{each.point}: {told(done)}")
         assert not failures, "\n".join([*failures, *self.arena.complaints()])
@@ -117,7 +118,7 @@ class Field:
 
     def all_at_once(self, verb: Verb, uids: Sequence[str]) -> None:
         """Do it undisturbed to all of them."""
-        asked = [self.hands.submit(ask, self.client, verb, uid, self.image) for uid in uids]
+        asked = [self.hands.submit(ask, self.client, verb, uid, self.image, self.seconds) for uid in uids]
         self.assert_ended_well(Pinned("undisturbed", uid, each) for uid, each in zip(uids, asked, strict=True))
 
     def get(self, uid: str) -> instance_pb2.Instance:
@@ -126,7 +127,7 @@ class Field:
     def pin_one(self, verb: Verb, uid: str, point: str) -> Pinned:
         """Begin `verb` on this instance and wait until it is held."""
         self.arena.arm(point)
-        accepted = self.hands.submit(ask, self.client, verb, uid, self.image)
+        accepted = self.hands.submit(ask, self.client, verb, uid, self.image, self.seconds)
         try:
             self.arena.wait_until_held(point, accepted)
         except AssertionError as error:
