@@ -75,8 +75,14 @@ class Stack:
         for name in names:
             with self.log(name).open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", name], env={**self.environment(), **extra}, cwd=ROOT, stdout=log, stderr=log
+                    [sys.executable, "-m", name],
+                    env={**self.environment(), **extra},
+                    cwd=ROOT,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # what it leaves behind is known by that, see the reaper
                 )
+            _SERVICES.add(self.processes[name].pid)
 
     def start(self, *names: str, **extra: str) -> None:
         """Start services and wait until each says SERVING."""
@@ -212,6 +218,7 @@ def _children() -> Iterator[str]:
             yield from entry.read_text().split()
 
 
+_SERVICES: set[int] = set()  # are waited for by whoever started them
 _QEMU = "qemu-system"  # not qemu-img, which is a child of whoever runs it and is waited for
 
 
@@ -219,7 +226,8 @@ def _is_dead_orphan(pid: str) -> bool:
     """A QEMU, or what would have become one when libvirt died: it is of another session, and dead."""
     with contextlib.suppress(OSError):
         state, _, _, session, *_ = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return state == "Z" and (_comm(pid).startswith(_QEMU) or int(session) != os.getsid(0))
+        stray = int(session) != os.getsid(0) and int(pid) not in _SERVICES
+        return state == "Z" and (stray or _comm(pid).startswith(_QEMU))
     return False
 
 

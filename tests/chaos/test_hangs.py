@@ -21,13 +21,13 @@ from tests.chaos.wave import Field, field_of, fresh
 from tests.client import metadata
 from tests.postgres import Cluster
 
-_UNKNOWN_AFTER = 4.0
+_UNKNOWN_AFTER = 18.0
 _HEARD = 90.0
 
 
 @pytest.fixture(scope="module")
 def hanging(empty_image: Path) -> Iterator[Field]:
-    """Services that soon notice that a host is silent."""
+    """Services that notice that a host is silent as soon as its heartbeats allow."""
     with field_of(Arena(settings={"PROTOSTAR_POWER_STALE_SECONDS": str(_UNKNOWN_AFTER)}), empty_image) as field:
         yield field
 
