@@ -42,6 +42,9 @@ class Instances(Protocol):
     async def count(self, project: str) -> int:
         """How many of a project are not deleted."""
 
+    async def showing(self, volume: str) -> str | None:
+        """The uid of one that says it has this volume, deleted ones excluded. Reads them all: not for every day."""
+
 
 class Operations(Protocol):
     """Operations."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Text, and_, bindparam, case, cast, func, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -66,6 +66,10 @@ class SqlInstances:
 
     async def count(self, project: str) -> int:
         return int((await self._connection.execute(_COUNT, {"wanted": project})).scalar_one())
+
+    async def showing(self, volume: str) -> str | None:
+        query = select(_TABLE.uid).where(cast(_TABLE.volumes, Text).contains(f'"{volume}"'), _ALIVE).limit(1)
+        return (await self._connection.execute(query)).scalar_one_or_none()
 
 
 def instance_of(row: Any) -> Instance:

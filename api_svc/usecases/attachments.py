@@ -3,8 +3,8 @@
 The attachment is netblock_svc's; whether the instance allows it is decided here, and must stay true while netblock_svc
 is asked: a start that slips in between would run a guest with a volume that is just being taken away. So the instance
 is written first, which makes every other writer of its row wait, and the transaction ends after netblock_svc has
-answered, in milliseconds as a rule, never later than the short deadline of `Disks`. A process that dies on the way
-leaves nothing to tidy up.
+answered, in milliseconds as a rule, never later than the short deadline of `Disks`. When the process dies on the way,
+the instance lags behind netblock_svc, which is what a start asks, and the same call again sets it right.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Attachments:
         await self._apply(caller, wanted.instance, "attach a volume to", change)
 
     async def detach(self, caller: Caller, uid: str) -> None:
-        """Detach a volume; what is attached nowhere is left as it is.
+        """Detach a volume; of what is attached nowhere only a trace is removed, that a crash has left on an instance.
 
         :raise ProtostarError: VOLUME_NOT_FOUND, INSTANCE_LOCKED, INSTANCE_INVALID_STATE, OPERATION_IN_PROGRESS;
             nothing has changed.
@@ -74,6 +74,7 @@ class Attachments:
         scope = caller.scope or ""
         found = await self._disks.find(uid, scope)
         if not found.instance:
+            await self._forget(caller, found)
             return
         if await self._is_gone(found.instance):
             await self._disks.detach(uid, scope)
@@ -88,6 +89,19 @@ class Attachments:
             return attachment.without_disk(held, found)
 
         await self._apply(caller, found.instance, "detach a volume from", change)
+
+    async def _forget(self, caller: Caller, disk: Disk) -> None:
+        """An instance may still show what a detach that was cut short has detached already."""
+        async with self._store.reading() as session:
+            uid = await session.instances.showing(disk.name)
+        if uid is None:
+            return
+
+        async def change(held: Instance) -> Instance:
+            now = await self._disks.find(disk.uid, held.project)
+            return held if now.instance else attachment.without_disk(held, disk)
+
+        await self._apply(caller, uid, "detach a volume from", change)
 
     async def _apply(
         self, caller: Caller, uid: str, verb: str, change: Callable[[Instance], Awaitable[Instance]]

@@ -118,6 +118,16 @@ async def test_a_snapshot_that_was_missed_is_made_good_by_asking_again(
     assert (await found(store, instance)).volumes == (Volume(volume=disk.name, device="vdb"),)
 
 
+async def test_a_detach_that_was_cut_short_is_made_good_by_asking_again(
+    store: SqlStore, disks: FakeDisks, attachments: Attachments
+) -> None:
+    disk, other = disks.add(), disks.add()
+    kept = Volume(volume=other.name, device="vdc")
+    instance = await added(store, volumes=(Volume(volume=disk.name, device="vdb"), kept))
+    await attachments.detach(MEMBER, disk.uid)
+    assert (await found(store, instance)).volumes == (kept,)
+
+
 @pytest.mark.parametrize("state", [state for state in VmState if state not in (VmState.STOPPED, VmState.DELETED)])
 async def test_only_stopped_instances(
     store: SqlStore, disks: FakeDisks, attachments: Attachments, state: VmState
