@@ -35,8 +35,9 @@ class ComputeClient:
             try:
                 # To the stream's own end: a call that is left after its result would be told as cancelled in the trace.
                 async for message in call:
-                    if message.HasField("step"):
-                        yield operations.step(message.step)
+                    if message.HasField("steps"):
+                        for step in message.steps.steps:
+                            yield operations.step(step)
                     else:
                         ended = _ended(job.operation.verb, message.result)
             finally:

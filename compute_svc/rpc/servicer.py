@@ -12,7 +12,7 @@ from protostar.compute.v1 import compute_pb2_grpc
 
 from compute_svc.domain import power
 from compute_svc.domain.results import Deleted, Rebooted, Started, Stopped
-from compute_svc.domain.steps import Step, Verb
+from compute_svc.domain.steps import Verb
 from compute_svc.rpc import translate
 from compute_svc.usecases import console
 from compute_svc.usecases.delete import delete
@@ -87,7 +87,7 @@ async def _events(
     progress: Progress, response: Callable[..., Any], kind: type[R], result: Callable[[R], Any]
 ) -> AsyncIterator[Any]:
     async for event in progress.follow():
-        if isinstance(event, Step):
-            yield response(step=translate.step(event))
+        if isinstance(event, tuple):
+            yield response(steps=pb.Steps(steps=[translate.step(step) for step in event]))
         elif isinstance(event, kind):
             yield response(result=result(event))

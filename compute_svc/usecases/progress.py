@@ -58,18 +58,18 @@ class Progress:
         """It ended badly. Only the first end counts."""
         self._finish(Failure.of(error))
 
-    async def follow(self) -> AsyncIterator[Step | Result]:
-        """Every step as it stands, again when it changes, and the result last.
+    async def follow(self) -> AsyncIterator[tuple[Step, ...] | Result]:
+        """The steps as they stand, those again that have changed, and the result last.
 
         :raise ProtostarError: what the work ended with.
         """
         told: dict[str, Step] = {}
         while True:
             changed = self._changed
-            for step in self.steps:
-                if told.get(step.name) is not step:
-                    told[step.name] = step
-                    yield step
+            news = tuple(step for step in self.steps if told.get(step.name) is not step)
+            told.update((step.name, step) for step in news)
+            if news:
+                yield news
             if self._end is not None:
                 break
             await changed.wait()

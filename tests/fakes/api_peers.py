@@ -83,24 +83,24 @@ class FakeHost(compute_pb2_grpc.ComputeServiceServicer):
 
     async def StartInstance(self, request: Any, context: Any) -> AsyncIterator[Any]:
         async for step in self._perform(request, request.spec.uid, START, context):
-            yield compute_pb2.StartInstanceResponse(step=step)
+            yield compute_pb2.StartInstanceResponse(steps=compute_pb2.Steps(steps=[step]))
         yield compute_pb2.StartInstanceResponse(result=self._started(request.spec.uid))
 
     async def StopInstance(self, request: Any, context: Any) -> AsyncIterator[Any]:
         async for step in self._perform(request, request.uid, STOP, context):
-            yield compute_pb2.StopInstanceResponse(step=step)
+            yield compute_pb2.StopInstanceResponse(steps=compute_pb2.Steps(steps=[step]))
         result = compute_pb2.StopResult(power=self.observation(request.uid), outcome=self.stop_outcome)
         yield compute_pb2.StopInstanceResponse(result=result)
 
     async def RebootInstance(self, request: Any, context: Any) -> AsyncIterator[Any]:
         async for step in self._perform(request, request.spec.uid, REBOOT, context):
-            yield compute_pb2.RebootInstanceResponse(step=step)
+            yield compute_pb2.RebootInstanceResponse(steps=compute_pb2.Steps(steps=[step]))
         result = compute_pb2.RebootResult(start=self._started(request.spec.uid), performed=request.mode)
         yield compute_pb2.RebootInstanceResponse(result=result)
 
     async def DeleteInstance(self, request: Any, context: Any) -> AsyncIterator[Any]:
         async for step in self._perform(request, request.uid, DELETE, context):
-            yield compute_pb2.DeleteInstanceResponse(step=step)
+            yield compute_pb2.DeleteInstanceResponse(steps=compute_pb2.Steps(steps=[step]))
         self.guests.pop(request.uid, None)
         yield compute_pb2.DeleteInstanceResponse(result=compute_pb2.DeleteResult())
 

@@ -189,8 +189,8 @@ async def told(progress: Progress) -> Told:
     heard = Told()
     try:
         async for event in progress.follow():
-            if isinstance(event, Step):
-                heard.steps.append(event)
+            if isinstance(event, tuple):
+                heard.steps.extend(event)
             else:
                 heard.result = event
     except ProtostarError as error:

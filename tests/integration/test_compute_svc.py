@@ -105,9 +105,9 @@ async def hear(call: Any) -> Heard:
     try:
         with channel.errors():
             async for event in call:
-                if event.WhichOneof("event") == "step":
-                    heard.steps[event.step.name] = event.step
-                    heard.details.append(event.step.detail)
+                if event.WhichOneof("event") == "steps":
+                    heard.steps.update((step.name, step) for step in event.steps.steps)
+                    heard.details.extend(step.detail for step in event.steps.steps)
                 else:
                     heard.result = event.result
     except ProtostarError as error:
@@ -119,7 +119,7 @@ async def until_told(call: Any, name: str) -> None:
     """Read a stream until a step is told of."""
     async with asyncio.timeout(20):
         async for event in call:
-            if event.step.name == name:
+            if any(step.name == name for step in event.steps.steps):
                 return
 
 
@@ -251,7 +251,7 @@ async def test_a_peer_that_is_away_is_waited_for(running: Running, uid: str) -> 
     call = running.start(uid)
     async with asyncio.timeout(20):
         async for event in call:
-            if event.step.detail == "waiting for netblock_svc":
+            if any(step.detail == "waiting for netblock_svc" for step in event.steps.steps):
                 break
     await running.peers.__aenter__()
     heard = await hear(call)
