@@ -17,7 +17,7 @@ from svckit.errors import DeadlineExceeded, Internal, ProtostarError
 _RESUME_SECONDS = 10.0
 # In the hypervisor's log: where a launch begins, and what is said by one that libvirt died over before QEMU was there.
 _STARTS = ": starting up libvirt version"
-_HELD_BACK = "libvirtd quit during handshake"
+_HELD_BACK = ("libvirtd quit during handshake", "Unable to notify parent process")
 # No event tells that libvirt has decided about a guest that it found half launched.
 _DECIDES = 0.25
 # libvirt's reasons that only a guest that ran can have.
@@ -100,7 +100,7 @@ async def _never_executed(run: Run, host: Host) -> bool:
     libvirt calls such a guest crashed, since it finds no monitor.
     """
     _, _, last = (await host.hypervisor.log_tail(run.uid)).rpartition(_STARTS)
-    return _HELD_BACK in last
+    return any(words in last for words in _HELD_BACK)
 
 
 async def _died(run: Run, host: Host, why: str) -> ProtostarError:
