@@ -90,6 +90,7 @@ def system(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             libvirt.open("qemu:///system").lookupByUUIDString(domain).undefine()
 
 
+@pytest.mark.full  # libvirtd takes half a minute to come back to itself: five minutes for all of these
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("verb", POINTS)
 def test_everything_ends_well_after_libvirtd_was_killed(system: Field, daemon: Daemon, verb: Verb) -> None:
@@ -100,6 +101,7 @@ def test_everything_ends_well_after_libvirtd_was_killed(system: Field, daemon: D
         assert tiny_guest.doubled(console) == 0, each.point
 
 
+@pytest.mark.full  # libvirtd takes half a minute to come back to itself: five minutes for all of these
 @pytest.mark.timeout(400)
 def test_a_libvirtd_that_hangs_holds_up_nothing_but_its_own_guests(system: Field, daemon: Daemon) -> None:
     (uid,) = system.resting(Verb.START, 1)
