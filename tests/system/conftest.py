@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import libvirt
 import pytest
 
 from tests.client import Client
@@ -72,9 +71,7 @@ _DAEMONS = ("/usr/sbin/virtlogd", "/usr/sbin/libvirtd")
 
 
 def _answers() -> bool:
-    libvirt.registerErrorHandler(lambda *_: None, None)
-    try:
-        libvirt.open("qemu:///system").close()
-    except libvirt.libvirtError:
-        return False
-    return True
+    """Asked by a program of its own: what other tests did to libvirt in this process must not matter."""
+    return (
+        subprocess.run(["virsh", "-c", "qemu:///system", "version"], capture_output=True, check=False).returncode == 0
+    )

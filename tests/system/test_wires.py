@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import libvirt
 import pytest
 from protostar.api.v1 import instance_pb2 as ip
 from protostar.api.v1 import instance_service_pb2 as svc
@@ -39,8 +38,9 @@ def network(backend: str, client: Client) -> Iterator[net.Network]:
         subprocess.run(["ip", "link", "set", BRIDGE, "up"], check=True)
         wanted = net.Network(display_name="wire", kind=net.NETWORK_KIND_BRIDGE, bridge=BRIDGE, subnets=subnets)
     else:
-        connection = libvirt.open("qemu:///system")
-        wire = connection.networkCreateXML(f"<network><name>{BRIDGE}</name><bridge name='{BRIDGE}'/></network>")
+        xml = f"<network><name>{BRIDGE}</name><bridge name='{BRIDGE}'/></network>"
+        virsh = ["virsh", "-c", "qemu:///system"]
+        subprocess.run([*virsh, "net-create", "/dev/stdin"], input=xml, text=True, check=True)
         wanted = net.Network(
             display_name="wire", kind=net.NETWORK_KIND_LIBVIRT, libvirt_network=BRIDGE, subnets=subnets
         )
@@ -50,8 +50,7 @@ def network(backend: str, client: Client) -> Iterator[net.Network]:
         if backend == "embed":
             subprocess.run(["ip", "link", "del", BRIDGE], check=True)
         else:
-            wire.destroy()
-            connection.close()
+            subprocess.run([*virsh, "net-destroy", BRIDGE], check=True)
 
 
 @dataclass
