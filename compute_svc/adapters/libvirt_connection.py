@@ -130,6 +130,7 @@ class Connection:
         root = libvirt_embed.root_of(self._settings.uri)
         if root is not None:
             libvirt_embed.prepare(root)
+            libvirt_embed.forget_unborn(root)
             if not libvirt_embed.fits_guest_agent(root):
                 log.warning("root_too_long_for_guest_agents", root=str(root))
         run_event_loop()

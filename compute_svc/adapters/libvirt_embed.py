@@ -7,19 +7,27 @@ as root it must not try to become another user or to use a security driver that 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import structlog
+
 from svckit.errors import FailedPrecondition
 from svckit.files import write_atomically
+
+log = structlog.get_logger(__name__)
 
 _MARK = "# Written by Protostar at each start; remove this line to keep your own changes.\n"
 # sun_path has 108 bytes, one for the final NUL. libvirt cuts a domain's name to 20 characters in
 # ROOT/lib/qemu/domain-<id>-<name>/monitor.sock; ids of five digits leave room for years of starts.
 _LONGEST_SOCKET = 107
+_STATUS = re.compile(r"<domstatus\b[^>]*\bpid='(?P<pid>\d+)'")
+_MONITOR_PATH = re.compile(r"<monitor path='(?P<path>[^']+)'")
 _MONITOR = "/lib/qemu/domain-99999-" + 20 * "x" + "/monitor.sock"
 _AGENT = "/lib/qemu/channel/target/domain-99999-" + 20 * "x" + "/org.qemu.guest_agent.0"
 
@@ -62,6 +70,34 @@ def prepare(root: Path) -> None:
     path = folder / "qemu.conf"
     if not path.exists() or path.read_text().startswith(_MARK):
         write_atomically(path, (_MARK + _conf()).encode(), durable=False, mode=0o644)
+
+
+def forget_unborn(root: Path) -> None:
+    """Have libvirt not believe in guests that it was about to start when its process was killed.
+
+    Between noting a guest as starting and knowing the pid of its QEMU libvirt leaves a status with pid 0. It never
+    comes back to such a guest (qemuProcessReconnectHelper), which stays PAUSED and cannot be ended either, since its
+    job never is. There is no QEMU: one that was forked waits for libvirt to note its pid, and ends when that is dead.
+    """
+    with contextlib.suppress(FileNotFoundError), (root / "run/qemu/driver.pid").open("r+") as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return  # somebody else has the root open; opening it will say so
+        for status in root.glob("run/qemu/instance-*.xml"):
+            text = status.read_text(errors="replace")
+            if (found := _STATUS.search(text)) and found["pid"] == "0":
+                _forget(root, status, text)
+
+
+def _forget(root: Path, status: Path, text: str) -> None:
+    if monitor := _MONITOR_PATH.search(text):
+        folder = Path(monitor["path"]).parent.name
+        shutil.rmtree(root / "lib/qemu" / folder, ignore_errors=True)
+        shutil.rmtree(root / "lib/qemu/channel/target" / folder, ignore_errors=True)
+    status.with_suffix(".pid").unlink(missing_ok=True)
+    status.unlink()
+    log.warning("unborn_guest_forgotten", domain=status.stem)
 
 
 def end_probes(root: Path) -> None:
