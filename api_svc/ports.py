@@ -16,6 +16,7 @@ from api_svc.domain.lifecycle import Outcome
 from api_svc.domain.observation import Observation
 from api_svc.domain.operation import Lease, Operation, Progress, Result, Step
 from api_svc.domain.query import Page
+from svckit.clock import Span
 
 
 class Instances(Protocol):
@@ -30,10 +31,10 @@ class Instances(Protocol):
     async def save(self, instance: Instance, *, expected_version: int) -> bool:
         """Compare and swap; False, and nothing changed, when the version is another."""
 
-    async def page(self, page: Page, stale_before: datetime) -> tuple[list[Placed], bool]:
+    async def page(self, page: Page, fresh: Span) -> tuple[list[Placed], bool]:
         """Those that are not deleted, oldest first, and whether there are more; fewer than asked for if they are big.
 
-        A host not heard of since `stale_before` makes power_state UNKNOWN in filters, as it does for readers.
+        A host that was not heard of in `fresh` makes power_state UNKNOWN in filters, as it does for readers.
         """
 
     async def on_host(self, host: str) -> list[Instance]:
@@ -124,8 +125,8 @@ class Hosts(Protocol):
     async def seen(self, name: str, at: datetime) -> None:
         """It was heard of."""
 
-    async def silence(self, name: str, before: datetime) -> bool:
-        """It is silent, unless another replica heard of it since; whether that is news."""
+    async def silence(self, name: str, fresh: Span) -> bool:
+        """It is silent, unless another replica heard of it in `fresh`; whether that is news."""
 
 
 class Session(Protocol):
@@ -215,12 +216,16 @@ class Netblock(Protocol):
         ports: Sequence[Port],
         volumes: Sequence[Volume],
         *,
+        generation: int = 0,
         validate_only: bool = False,
     ) -> Bound:
-        """Give the instance its ports and volumes; again, the same ones."""
+        """Give the instance its ports and volumes; again, the same ones.
 
-    async def release(self, instance: str) -> None:
-        """Take them all away; again, nothing."""
+        :raise Aborted: STALE_GENERATION, a later command was obeyed.
+        """
+
+    async def release(self, instance: str, *, generation: int) -> None:
+        """Take them all away; again, nothing. :raise Aborted: STALE_GENERATION."""
 
 
 class Catalogue(Protocol):

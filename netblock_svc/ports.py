@@ -136,6 +136,19 @@ class Volumes(Protocol):
         """Remove all attachments of an instance."""
 
 
+class Fences(Protocol):
+    """The newest generation of each instance that was obeyed. The instance must be locked."""
+
+    async def newest(self, instance: str) -> int:
+        """0 when nothing was."""
+
+    async def move(self, instance: str, generation: int, at: datetime) -> None:
+        """This one is."""
+
+    async def forget(self, before: datetime) -> None:
+        """Drop those that have not moved since."""
+
+
 class UnitOfWork(Protocol):
     """What one transaction works with."""
 
@@ -143,6 +156,7 @@ class UnitOfWork(Protocol):
     addresses: Addresses
     ports: Ports
     volumes: Volumes
+    fences: Fences
 
     async def lock_instance(self, instance: str) -> None:
         """Keep others from binding, attaching to or releasing an instance until the end of the transaction.

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], datetime]
+# No clock is ahead of another by so much: what says more was written before the clock was set back.
+LONGEST_AHEAD = timedelta(minutes=1)
 
 
 def utcnow() -> datetime:
     """Now, with its time zone. The `Clock` of production."""
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Moments that count as lately. One far ahead of now does not: it was written before the clock was set back."""
+
+    first: datetime
+    last: datetime
+
+    @classmethod
+    def lately(cls, now: datetime, seconds: timedelta) -> Span:
+        """From so long ago until now, or what other clocks may call now."""
+        return cls(now - seconds, now + LONGEST_AHEAD)
+
+    def __contains__(self, moment: datetime) -> bool:
+        return self.first <= moment <= self.last

@@ -70,12 +70,16 @@ class Stack:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PROTOSTAR_", "OTEL_"))}
         return {**inherited, **ours}
 
+    def command(self, name: str) -> list[str]:
+        """How a service is started."""
+        return [sys.executable, "-m", name]
+
     def launch(self, *names: str, **extra: str) -> None:
         """Start services, and leave it to them when they serve."""
         for name in names:
             with self.log(name).open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", name],
+                    self.command(name),
                     env={**self.environment(), **extra},
                     cwd=ROOT,
                     stdout=log,

@@ -13,6 +13,7 @@ from api_svc.adapters.schema import hosts, instances
 from api_svc.domain.host import Facts, Host, Usage
 from api_svc.domain.query import Page
 from api_svc.domain.states import HostState, VmState
+from svckit.clock import Span
 
 _TABLE = hosts.c
 _USED = (
@@ -34,7 +35,9 @@ _WITH_USAGE = select(
 ).outerjoin_from(hosts, _USED, _TABLE.name == _USED.c.host)
 _FACTS = select(_TABLE.facts).where(_TABLE.name == bindparam("wanted"))
 _BY_NAME = update(hosts).where(_TABLE.name == bindparam("key"))
-_SILENCE = _BY_NAME.where(_TABLE.state == HostState.UP, _TABLE.last_seen < bindparam("before"))
+_SILENCE = _BY_NAME.where(
+    _TABLE.state == HostState.UP, ~_TABLE.last_seen.between(bindparam("first"), bindparam("last"))
+)
 
 
 class SqlHosts:
@@ -76,8 +79,8 @@ class SqlHosts:
     async def seen(self, name: str, at: datetime) -> None:
         await self._connection.execute(_BY_NAME, {"key": name, "state": HostState.UP, "last_seen": at})
 
-    async def silence(self, name: str, before: datetime) -> bool:
-        values = {"key": name, "before": before, "state": HostState.SILENT}
+    async def silence(self, name: str, fresh: Span) -> bool:
+        values = {"key": name, "first": fresh.first, "last": fresh.last, "state": HostState.SILENT}
         return (await self._connection.execute(_SILENCE, values)).rowcount == 1
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, bindparam, case, cast, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Text, and_, bindparam, case, cast, func, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,6 +15,7 @@ from api_svc.adapters.schema import hosts, instances
 from api_svc.domain.instance import Instance, Placed
 from api_svc.domain.query import Page
 from api_svc.domain.states import PowerState, TaskState, VmState
+from svckit.clock import Span
 from svckit.errors import AlreadyExists
 from svckit.listing import Comparison
 
@@ -49,8 +50,8 @@ class SqlInstances:
         values = {**_changing(instance), "key": instance.uid, "expected": expected_version}
         return (await self._connection.execute(_SAVE, values)).rowcount == 1
 
-    async def page(self, page: Page, stale_before: datetime) -> tuple[list[Placed], bool]:
-        query = _JOINED.where(_ALIVE, *(_matches(each, stale_before) for each in page.comparisons))
+    async def page(self, page: Page, fresh: Span) -> tuple[list[Placed], bool]:
+        query = _JOINED.where(_ALIVE, *(_matches(each, fresh) for each in page.comparisons))
         if page.scope is not None:
             query = query.where(_TABLE.project == page.scope)
         if page.after is not None:
@@ -145,15 +146,15 @@ def _changing(instance: Instance) -> dict[str, Any]:
     }
 
 
-def _matches(comparison: Comparison, stale_before: datetime) -> ColumnElement[bool]:
+def _matches(comparison: Comparison, fresh: Span) -> ColumnElement[bool]:
     stem, _, key = comparison.field.partition(".")
     if stem == "metadata":
         return _compare(_TABLE.metadata[key].as_string(), comparison)
     if stem == "locked":
         return (_TABLE.locked_by != "") == ((comparison.value == "true") is not comparison.negated)
     if stem == "power_state":
-        silent = or_(hosts.c.last_seen.is_(None), hosts.c.last_seen < stale_before)
-        return _compare(case((silent, PowerState.UNKNOWN), else_=_TABLE.power_state), comparison)
+        heard = hosts.c.last_seen.between(fresh.first, fresh.last)
+        return _compare(case((heard, _TABLE.power_state), else_=PowerState.UNKNOWN), comparison)
     return _compare(_TABLE[stem], comparison)
 
 

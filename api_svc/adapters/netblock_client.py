@@ -40,6 +40,7 @@ class NetblockClient:
         ports: Sequence[Port],
         volumes: Sequence[Volume],
         *,
+        generation: int = 0,
         validate_only: bool = False,
     ) -> Bound:
         request = netblock_pb2.BindInstanceRequest(
@@ -48,12 +49,13 @@ class NetblockClient:
             ports=values.ports_to_wire(ports),
             volumes=values.volumes_to_wire(volumes),
             validate_only=validate_only,
+            generation=generation,
         )
         with calling(_PEER):
             answer = await self._resources.BindInstance(request, timeout=_CALL_SECONDS)
         return Bound(ports=values.ports(answer.ports), volumes=values.volumes(answer.volumes))
 
-    async def release(self, instance: str) -> None:
-        request = netblock_pb2.ReleaseInstanceRequest(instance=instance)
+    async def release(self, instance: str, *, generation: int) -> None:
+        request = netblock_pb2.ReleaseInstanceRequest(instance=instance, generation=generation)
         with calling(_PEER):
             await self._resources.ReleaseInstance(request, timeout=_CALL_SECONDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, select, tuple_, update
@@ -15,6 +15,7 @@ from api_svc.adapters.schema import instances, operations
 from api_svc.domain.operation import Lease, Operation, Request, Result
 from api_svc.domain.query import Page
 from api_svc.domain.states import LONG_RUNNING, OPEN, OperationState, TaskState, Verb, WaitingFor
+from svckit.clock import LONGEST_AHEAD
 from svckit.errors import AlreadyExists
 from svckit.listing import Comparison
 
@@ -47,8 +48,6 @@ _DUE = (
     # Or the planner may run it again for every row, and lock more than `most`.
     .prefix_with("MATERIALIZED", dialect="postgresql")
 )
-# Nobody waits or leases longer than this: what says so was written before the clock was set back.
-_LONGEST = timedelta(minutes=1)
 _CLAIM = (
     update(operations)
     .where(_TABLE.uid.in_(select(_DUE.c.uid)))
@@ -102,7 +101,7 @@ class SqlOperations:
         return (await self._connection.execute(_SAVE, {"key": uid, "cancel_requested": True})).rowcount == 1
 
     async def claim(self, owner: str, now: datetime, until: datetime, limit: int) -> list[Operation]:
-        values = {"owner": owner, "now": now, "until": until, "most": limit, "absurd": now + _LONGEST}
+        values = {"owner": owner, "now": now, "until": until, "most": limit, "absurd": now + LONGEST_AHEAD}
         rows = (await self._connection.execute(_CLAIM, values)).all()
         return sorted((_operation(row) for row in rows), key=lambda operation: operation.not_before)
 

@@ -20,8 +20,7 @@ from api_svc.domain.states import (
     UnexpectedStopPolicy,
     VmState,
 )
-
-_LONGEST_WAY = timedelta(minutes=1)
+from svckit.clock import LONGEST_AHEAD
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +32,10 @@ class Observation:
     observed_at: datetime
     generation: int = 0
     reason: str = ""
+
+    def is_older_than(self, moment: datetime) -> bool:
+        """Whether it was seen before; what seems far too old was seen after the host's clock was set back."""
+        return moment - LONGEST_AHEAD < self.observed_at < moment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,14 +68,11 @@ def observe(instance: Instance, seen: Observation, at: datetime, *, host_booted:
 
 
 def _is_stale(instance: Instance, seen: Observation) -> bool:
-    """From before the last command that the host has ended, or from before what is known.
-
-    What seems far too old was seen after the host's clock was set back: no word is that long on its way.
-    """
+    """From before the last command that the host has ended, or from before what is known."""
     if seen.generation < instance.applied_generation:
         return True
     known_at = instance.power_state_observed_at
-    return known_at is not None and known_at - _LONGEST_WAY < seen.observed_at < known_at
+    return known_at is not None and seen.is_older_than(known_at)
 
 
 def _react(instance: Instance, host_booted: bool) -> Reaction | None:

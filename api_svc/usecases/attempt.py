@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from time import monotonic
 
 import structlog
 
@@ -18,7 +19,7 @@ from api_svc.domain.judgement import End, Verdict
 from api_svc.domain.lifecycle import Outcome
 from api_svc.domain.operation import Operation, Progress, Result, Step, with_step
 from api_svc.domain.states import OperationState, StepState, TaskState, Verb, WaitingFor
-from api_svc.ports import Catalogue, Compute, Ended, Job, Netblock
+from api_svc.ports import Bound, Catalogue, Compute, Ended, Job, Netblock
 from api_svc.usecases.board import Board
 from svckit.clock import Clock
 from svckit.errors import Internal, ProtostarError, Unavailable
@@ -62,6 +63,7 @@ class Attempt:
         self.operation = operation
         self.placed = placed
         self.began = clock()
+        self._began_at = monotonic()
         self.told = 1
         self.written = 0
         self.ended = asyncio.Event()
@@ -78,6 +80,11 @@ class Attempt:
         self._committed = False
         self._interrupted = False
         self._cancelling: asyncio.Task[None] | None = None
+
+    @property
+    def age(self) -> float:
+        """Seconds since it began, whatever the clock shows."""
+        return monotonic() - self._began_at
 
     async def run(self) -> Verdict:
         """Work until there is a verdict, at the latest at the deadline."""
@@ -160,12 +167,26 @@ class Attempt:
         return self.operation.task in _BOOTS and instance.launch_time is None
 
     async def _bind(self, instance: Instance) -> None:
+        wanted, generation = instance.spec, self.operation.generation
         async with self._step(plan.BIND):
-            await self._peers.netblock.bind(instance.uid, instance.project, instance.spec.ports, instance.spec.volumes)
+            bind = self._peers.netblock.bind(
+                instance.uid, instance.project, wanted.ports, wanted.volumes, generation=generation
+            )
+            await self._to_its_end(asyncio.ensure_future(bind))
+
+    async def _to_its_end(self, call: asyncio.Future[Bound]) -> None:
+        """netblock_svc finishes what it began; what a cancelled attempt releases next must not come before that."""
+        try:
+            await asyncio.shield(call)
+        except asyncio.CancelledError:
+            if self._interrupted:
+                await asyncio.wait([call])
+            call.cancel()
+            raise
 
     async def _release(self, instance: Instance) -> None:
         async with self._step(plan.RELEASE):
-            await self._peers.netblock.release(instance.uid)
+            await self._peers.netblock.release(instance.uid, generation=self.operation.generation)
 
     async def _at_host(self, placed: Placed) -> Ended:
         if not placed.instance.host:

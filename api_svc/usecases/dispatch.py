@@ -120,8 +120,7 @@ class Dispatcher:
         """Prolong leases and write what was told, once a tick, if any work is older than that."""
         while True:
             await asyncio.sleep(self._timing.tick)
-            old_enough = self._clock() - timedelta(seconds=self._timing.tick * 0.8)
-            if any(attempt.began <= old_enough for attempt in self._attempts.values()):
+            if any(attempt.age >= 0.8 * self._timing.tick for attempt in self._attempts.values()):
                 await self._stubbornly(self._prolong)
 
     async def drain(self) -> None:

@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from time import monotonic
 
 import structlog
 
 from api_svc.domain.host import Facts
 from api_svc.ports import Compute, HostNews, Store, Work
 from api_svc.usecases.observe import Observer
-from svckit.clock import Clock
+from svckit.clock import Clock, Span
 from svckit.errors import ProtostarError, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -50,8 +51,8 @@ class HostWatch:
         self._address = address
         self._patience = patience
         self._facts: Facts | None = None
-        self._heard: datetime | None = None
-        self._written: datetime | None = None
+        self._heard: float | None = None
+        self._written: float | None = None
         self._silent = False
 
     async def run(self) -> None:
@@ -83,7 +84,7 @@ class HostWatch:
                 news = await anext(stream, None)
             if news is None:
                 return
-            self._heard = self._clock()
+            self._heard = monotonic()
             await self._on_news(news)
 
     async def _on_news(self, news: HostNews) -> None:
@@ -115,25 +116,26 @@ class HostWatch:
             waiting = await session.operations.hasten(facts.name, now)
         if is_new or self._silent or self._written is None:
             log.info("host_up", host=facts.name, address=self._address, operations_waiting=waiting)
-        self._written, self._silent = now, False
+        self._written, self._silent = monotonic(), False
         self._work.wake_in(0)
 
     async def _write_heard(self, facts: Facts) -> None:
-        now = self._clock()
-        if self._written is not None and now - self._written < timedelta(seconds=self._patience.write):
+        now = monotonic()
+        if self._written is not None and now - self._written < self._patience.write:
             return
         async with self._store.transaction() as session:
-            await session.hosts.seen(facts.name, now)
+            await session.hosts.seen(facts.name, self._clock())
         self._written = now
 
     async def _note_silence(self) -> None:
         if self._facts is None or self._heard is None or self._silent:
             return
-        before = self._clock() - timedelta(seconds=self._patience.silent)
-        if self._heard > before:
+        seconds = monotonic() - self._heard
+        if seconds < self._patience.silent:
             return
+        fresh = Span.lately(self._clock(), timedelta(seconds=self._patience.silent))
         async with self._store.transaction() as session:
-            news = await session.hosts.silence(self._facts.name, before)
+            news = await session.hosts.silence(self._facts.name, fresh)
         self._silent = True
         if news:
-            log.warning("host_silent", host=self._facts.name, last_heard=self._heard)
+            log.warning("host_silent", host=self._facts.name, seconds=round(seconds))

@@ -11,6 +11,7 @@ import contextlib
 import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta
+from time import monotonic
 
 import structlog
 
@@ -26,12 +27,12 @@ from api_svc.usecases.accepting import claim, leased
 from api_svc.usecases.board import Bell, Board
 from api_svc.usecases.sightings import Sightings
 from svckit import tracing
-from svckit.clock import Clock
+from svckit.clock import Clock, Span
 from svckit.errors import ProtostarError
 
 log = structlog.get_logger(__name__)
 # What an operation in flight here will most likely tell itself.
-_HOLD = timedelta(seconds=2)
+_HOLD_SECONDS = 2.0
 _ROUND_SECONDS = 0.25
 # A guest that dies this soon after the last change is not started again at once.
 _CALM = timedelta(seconds=60)
@@ -54,7 +55,7 @@ class Observer:
 
     def note(self, seen: Observation) -> None:
         """A host saw something."""
-        if self._sightings.note(seen, self._clock()):
+        if self._sightings.note(seen, monotonic()):
             self._noted.set()
 
     async def run(self) -> None:
@@ -80,8 +81,8 @@ class Observer:
                 with contextlib.suppress(ProtostarError):
                     await self._apply(told, host_booted=host_booted)
 
-    async def _apply_noted(self, seen: Observation, since: datetime) -> None:
-        if self._work.is_working_on(seen.uid) and self._clock() - since < _HOLD:
+    async def _apply_noted(self, seen: Observation, since: float) -> None:
+        if self._work.is_working_on(seen.uid) and monotonic() - since < _HOLD_SECONDS:
             return
         try:
             if not await self._apply(seen):
@@ -134,7 +135,7 @@ class Observer:
     def _command(self, placed: Placed, reaction: Reaction, host_booted: bool) -> tuple[Operation, Instance]:
         """The operation that Protostar itself begins, and the instance as it holds it."""
         now = self._clock()
-        restless = not host_booted and now - placed.instance.update_time < _CALM
+        restless = not host_booted and placed.instance.update_time in Span.lately(now, _CALM)
         operation = _system_operation(placed.instance, reaction.follow_up, now, restless=restless)
         if operation.not_before <= now:
             operation = leased(operation, self._work.lease())
@@ -145,7 +146,7 @@ class Observer:
 def _missing(instance: Instance, now: datetime) -> Observation | None:
     """libvirt knows no domain of it, which a resting instance that once ran should have."""
     known_off = instance.power_state in OFF and instance.vm_state is not VmState.ACTIVE
-    if not instance.at_rest or known_off or now - instance.update_time < _SETTLED:
+    if not instance.at_rest or known_off or instance.update_time in Span.lately(now, _SETTLED):
         return None
     return Observation(
         uid=instance.uid,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from api_svc.domain.observation import Observation
 from api_svc.domain.states import PowerState
 
@@ -16,13 +14,13 @@ class Sightings:
     """
 
     def __init__(self) -> None:
-        self._latest: dict[str, tuple[Observation, datetime]] = {}
+        self._latest: dict[str, tuple[Observation, float]] = {}
         self._written: dict[str, tuple[PowerState, int]] = {}
 
-    def note(self, seen: Observation, at: datetime) -> bool:
+    def note(self, seen: Observation, at: float) -> bool:
         """Keep it, unless a later one is kept already, or it says what was written last; whether it was kept."""
         known = self._latest.get(seen.uid)
-        if known is not None and known[0].observed_at > seen.observed_at:
+        if known is not None and seen.is_older_than(known[0].observed_at):
             return False
         if self._written.get(seen.uid) == (seen.power_state, seen.generation):
             self._latest.pop(seen.uid, None)
@@ -35,7 +33,7 @@ class Sightings:
         known = self._latest.get(uid)
         return known[0] if known else None
 
-    def waiting(self) -> list[tuple[Observation, datetime]]:
+    def waiting(self) -> list[tuple[Observation, float]]:
         """All that are kept, and since when."""
         return list(self._latest.values())
 

@@ -11,11 +11,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from netblock_svc.adapters.addresses_sql import SqlAddresses
+from netblock_svc.adapters.fences_sql import SqlFences
 from netblock_svc.adapters.networks_sql import SqlNetworks
 from netblock_svc.adapters.ports_sql import SqlPorts
 from netblock_svc.adapters.volumes_sql import SqlVolumes
 from netblock_svc.domain import refusals
-from netblock_svc.ports import Addresses, Networks, Ports, UnitOfWork, Volumes
+from netblock_svc.ports import Addresses, Fences, Networks, Ports, UnitOfWork, Volumes
 from svckit.database import Database
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class SqlUnitOfWork:
         self.addresses: Addresses = SqlAddresses(connection)
         self.ports: Ports = SqlPorts(connection)
         self.volumes: Volumes = SqlVolumes(connection)
+        self.fences: Fences = SqlFences(connection)
         self._connection = connection
         self._is_sqlite = is_sqlite
 

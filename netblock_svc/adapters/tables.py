@@ -133,3 +133,11 @@ attachments = Table(
     UniqueConstraint("instance", "device"),
     UniqueConstraint("instance", "position"),
 )
+
+fences = Table(
+    "fences",
+    METADATA,
+    Column("instance", _UID, primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+    Column("update_time", UtcDateTime, nullable=False, index=True),
+)

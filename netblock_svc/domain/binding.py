@@ -31,6 +31,7 @@ class Binding:
     """All that an instance asks for, interfaces in guest order."""
 
     instance: str
+    generation: int
     project: str
     interfaces: tuple[WantedInterface, ...]
     disks: tuple[WantedDisk, ...]

@@ -75,6 +75,16 @@ def not_the_owner(kind: str, uid: str) -> PermissionDenied:
     )
 
 
+def stale_generation(instance: str, generation: int, newest: int) -> Aborted:
+    """A later command for the instance has been obeyed."""
+    return Aborted(
+        f"generation {generation} of instance {instance} is stale: generation {newest} was obeyed already; read the "
+        "instance again",
+        reason="STALE_GENERATION",
+        metadata={"instance": instance, "generation": str(generation), "newest_generation": str(newest)},
+    )
+
+
 def concurrent_update(what: str) -> Aborted:
     """Somebody else was faster."""
     return Aborted(

@@ -34,7 +34,8 @@ class InstanceResourceServicer(netblock_pb2_grpc.InstanceResourceServiceServicer
         return pb.BindInstanceResponse() if request.validate_only else translate_instance.bound(bound)
 
     async def ReleaseInstance(self, request: pb.ReleaseInstanceRequest, context: Any) -> pb.ReleaseInstanceResponse:
-        await bindings.release_instance(self._storage, translate.uid(request.instance, "instance"))
+        instance = translate.uid(request.instance, "instance")
+        await bindings.release_instance(self._storage, instance, request.generation, clock=self._clock)
         return pb.ReleaseInstanceResponse()
 
     async def GetInstanceNetworkInfo(

@@ -29,6 +29,7 @@ def binding(request: pb.BindInstanceRequest) -> Binding:
     """:raise InvalidArgument: a name or a device is not one."""
     return Binding(
         instance=uid(request.instance, "instance"),
+        generation=request.generation,
         project=request.project,
         interfaces=tuple(_interface(port, f"ports[{i}]") for i, port in enumerate(request.ports)),
         disks=tuple(_disk(volume, f"volumes[{i}]") for i, volume in enumerate(request.volumes)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from netblock_svc.domain import refusals
 from netblock_svc.domain.binding import Binding, Bound, check_binding, is_bound_as
@@ -16,6 +16,10 @@ from netblock_svc.usecases import networks, ports
 from netblock_svc.usecases.allocation import RandomBits, allocate
 from netblock_svc.usecases.attachments import attach
 from svckit.clock import Clock
+from svckit.failpoints import failpoint
+
+# Far longer than any command can be on its way.
+_LONGEST_WAY = timedelta(days=1)
 
 
 async def bind_instance(
@@ -30,28 +34,44 @@ async def bind_instance(
     :raise FailedPrecondition: PORT_IN_USE, VOLUME_IN_USE, DEVICE_IN_USE.
     :raise ResourceExhausted: NO_FREE_ADDRESS.
     :raise AlreadyExists: INSTANCE_ALREADY_BOUND, to other ports.
+    :raise Aborted: STALE_GENERATION, a later command was obeyed.
     """
     check_binding(binding)
     at = clock()
 
     async def work(uow: UnitOfWork) -> Bound:
         await _lock(uow, binding)
+        if not validate_only:
+            await _pass_fence(uow, binding.instance, binding.generation, at)
         its = await _interfaces(uow, binding, at, random_bits)
         disks = [await attach(uow, disk, binding.instance, binding.project, at) for disk in binding.disks]
         return Bound(ports=tuple(its), volumes=tuple(disks))
 
-    return await storage.change(work, dry_run=validate_only)
+    if validate_only:
+        return await storage.change(work, dry_run=True)
+    await failpoint("netblock.bind_instance.before")
+    bound = await storage.change(work)
+    await failpoint("netblock.bind_instance.after")
+    return bound
 
 
-async def release_instance(storage: Storage, instance: str) -> None:
-    """Remove the ports made for an instance, free the others and its volumes; twice is as good as once."""
+async def release_instance(storage: Storage, instance: str, generation: int, *, clock: Clock) -> None:
+    """Remove the ports made for an instance, free the others and its volumes; twice is as good as once.
+
+    :raise Aborted: STALE_GENERATION, a later command was obeyed.
+    """
+    at = clock()
 
     async def work(uow: UnitOfWork) -> None:
         await uow.lock_instance(instance)
+        await _pass_fence(uow, instance, generation, at)
+        await uow.fences.forget(before=at - _LONGEST_WAY)
         await uow.ports.release(instance)
         await uow.volumes.detach_all(instance)
 
+    await failpoint("netblock.release_instance.before")
     await storage.change(work)
+    await failpoint("netblock.release_instance.after")
 
 
 async def network_info(storage: Storage, instance: str) -> list[Vif]:
@@ -67,6 +87,15 @@ async def connected_volumes(storage: Storage, backend: VolumeBackend, instance: 
         volumes = await uow.volumes.attached_to(instance)
     connections = await backend.connections(volumes)
     return [ConnectedVolume(volume=volume, connection=connections.get(volume.uid)) for volume in volumes]
+
+
+async def _pass_fence(uow: UnitOfWork, instance: str, generation: int, at: datetime) -> None:
+    """Let nothing older pass from now on: what a replica sent that has been superseded may still be on its way."""
+    newest = await uow.fences.newest(instance)
+    if generation < newest:
+        raise refusals.stale_generation(instance, generation, newest)
+    if generation > newest:
+        await uow.fences.move(instance, generation, at)
 
 
 async def _lock(uow: UnitOfWork, binding: Binding) -> None:

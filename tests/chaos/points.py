@@ -65,6 +65,10 @@ _OF_IMAGE: dict[Verb, tuple[str, ...]] = {
     Verb.START: ("image.build_config_drive.before_write",),
     Verb.DELETE: ("image.remove_disks.before",),
 }
+_OF_NETBLOCK: dict[Verb, tuple[str, ...]] = {
+    Verb.CREATE: ("netblock.bind_instance.before", "netblock.bind_instance.after"),
+    Verb.DELETE: ("netblock.release_instance.before", "netblock.release_instance.after"),
+}
 # It holds a transaction, and SQLite has one writer: nothing can be accepted while it is held.
 BLOCKING = frozenset({"api.finish.before_commit"})
 
@@ -80,7 +84,7 @@ def _of_compute(verb: Verb) -> Iterator[str]:
 
 def passed(verb: Verb) -> list[str]:
     """The points that an instance passes when this is done to it, those that block the others last."""
-    points = [*_of_compute(verb), *_OF_IMAGE.get(verb, ()), *_OF_API]
+    points = [*_of_compute(verb), *_OF_IMAGE.get(verb, ()), *_OF_NETBLOCK.get(verb, ()), *_OF_API]
     return sorted(points, key=lambda point: point in BLOCKING)
 
 

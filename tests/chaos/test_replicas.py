@@ -142,6 +142,24 @@ def test_cancelled_through_the_other_replica(first: Field, second: Field) -> Non
     settle(first.scene)
 
 
+@pytest.mark.timeout(120)
+def test_a_bind_that_a_delete_overtakes_binds_nothing(first: Field, second: Field) -> None:
+    """The create is on its way to netblock_svc when its replica hangs; the other one deletes the instance meanwhile."""
+    (uid,) = fresh(1)
+    pinned = first.pin_one(Verb.CREATE, uid, "netblock.bind_instance.before")
+    first.arena.freeze("api_svc")
+    try:
+        assert not ended(second.client, ask(second.client, Verb.DELETE, uid)).HasField("error")
+        first.arena.release()
+        settle(first.scene)
+    finally:
+        first.arena.release()
+        first.arena.thaw("api_svc")
+    done = ended(first.client, pinned.accepted.result(60))
+    assert metadata(done).state == op.OPERATION_STATE_SUPERSEDED, told(done)
+    settle(first.scene)
+
+
 def _was_accepted(answer: Future[operations_pb2.Operation]) -> bool:
     refusal = answer.exception(60)
     if refusal is not None:

@@ -65,8 +65,10 @@ def wanted_volume(project: str = "p", size_gib: int = 1, image_format: str = "qc
     return plan_volume(new_uid(), project, "data", size_gib, image_format, clock())
 
 
-def binding(instance: str, *interfaces: WantedInterface, disks: tuple[WantedDisk, ...] = ()) -> Binding:
-    return Binding(instance=instance, project="p", interfaces=interfaces, disks=disks)
+def binding(
+    instance: str, *interfaces: WantedInterface, disks: tuple[WantedDisk, ...] = (), generation: int = 1
+) -> Binding:
+    return Binding(instance=instance, generation=generation, project="p", interfaces=interfaces, disks=disks)
 
 
 def ips(port: Port) -> list[str]:

@@ -33,11 +33,13 @@ from api_svc.domain.states import (
     WaitingFor,
 )
 from svckit import errors
+from svckit.clock import Span
 from svckit.errors import AlreadyExists
 from tests.unit.api_svc import given
 
 NOW = datetime.now(UTC).replace(microsecond=123_456)
 AGO = NOW - timedelta(seconds=30)
+FRESH = Span(AGO, NOW)
 
 
 def full_instance() -> Instance:
@@ -336,10 +338,10 @@ async def test_hosts_come_and_go(store: SqlStore) -> None:
         await session.hosts.register(facts, "unix:/a", AGO)
         await session.hosts.register(replace(facts, boot_id="2"), "unix:/b", AGO)
         assert await session.hosts.boot_id("here") == "2"
-        assert await session.hosts.silence("here", NOW)
-        assert not await session.hosts.silence("here", NOW)
+        assert await session.hosts.silence("here", Span(NOW, NOW))
+        assert not await session.hosts.silence("here", Span(NOW, NOW))
         await session.hosts.seen("here", NOW)
-        assert not await session.hosts.silence("here", AGO)
+        assert not await session.hosts.silence("here", FRESH)
         host = await session.hosts.find("here")
     assert host is not None
     assert (host.address, host.state, host.last_seen) == ("unix:/b", HostState.UP, NOW)
@@ -375,7 +377,7 @@ async def _listed(store: SqlStore, size: int, filter_text: str = "", scope: str 
     while True:
         page = query.instances(size, token, filter_text, scope)
         async with store.reading() as session:
-            placed, more = await session.instances.page(page, AGO)
+            placed, more = await session.instances.page(page, FRESH)
         found += [each.instance.uid for each in placed]
         if not more:
             return found

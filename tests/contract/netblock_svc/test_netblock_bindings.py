@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -15,7 +16,7 @@ from netblock_svc.usecases import bindings, networks, ports, volumes
 from netblock_svc.usecases.pages import Query
 from netblock_svc.usecases.volumes import VolumeKeeper
 from svckit import tracing
-from svckit.errors import AlreadyExists, FailedPrecondition, ProtostarError
+from svckit.errors import Aborted, AlreadyExists, FailedPrecondition, ProtostarError
 from tests.fakes.netblock import FakeVolumeBackend
 from tests.fakes.netblock_values import (
     binding,
@@ -144,7 +145,7 @@ async def test_releasing_removes_what_was_made_and_frees_the_rest(storage: Stora
         ),
     )
     for _ in range(2):
-        await bindings.release_instance(storage, instance)
+        await release(storage, instance)
         assert await ports.list_ports(storage, Query()) == ([port], "")
         assert (await volumes.get_volume(storage, volume, "p")).attachment is None
     await ports.delete_port(storage, port.uid, "p")
@@ -152,7 +153,38 @@ async def test_releasing_removes_what_was_made_and_frees_the_rest(storage: Stora
 
 
 async def test_releasing_whom_nobody_knows_succeeds(storage: Storage) -> None:
-    await bindings.release_instance(storage, new_uid())
+    await release(storage, new_uid())
+
+
+async def test_a_late_command_changes_nothing(storage: Storage) -> None:
+    """A bind that was on its way when the instance was deleted, and a release that a later bind has overtaken."""
+    network, instance = await make_network(storage, bridge("10.0.0.0/24")), new_uid()
+    its = WantedInterface(network=network.uid)
+    await release(storage, instance, generation=2)
+    with pytest.raises(Aborted) as refused:
+        await bind(storage, binding(instance, its, generation=1))
+    assert (refused.value.reason, refused.value.metadata["newest_generation"]) == ("STALE_GENERATION", "2")
+    assert await bindings.network_info(storage, instance) == []
+    bound = await bind(storage, binding(instance, its, generation=3))
+    with pytest.raises(Aborted):
+        await release(storage, instance, generation=2)
+    assert [vif.port for vif in await bindings.network_info(storage, instance)] == list(bound.ports)
+    await release(storage, instance, generation=3)
+
+
+async def test_trying_moves_no_fence_and_meets_none(storage: Storage) -> None:
+    instance = new_uid()
+    await bind(storage, binding(instance, generation=2))
+    for generation in (1, 9):
+        await bind(storage, binding(instance, generation=generation), validate_only=True)
+    await release(storage, instance, generation=2)
+
+
+async def test_fences_are_forgotten_in_time(storage: Storage) -> None:
+    old, other = new_uid(), new_uid()
+    await release(storage, old, generation=5)
+    await bindings.release_instance(storage, other, 1, clock=lambda: clock() + timedelta(days=2))
+    await release(storage, old, generation=1)
 
 
 async def test_a_port_in_use_stays(storage: Storage) -> None:
@@ -251,6 +283,10 @@ async def everything(storage: Storage) -> list[object]:
 async def make_volume(storage: Storage, backend: FakeVolumeBackend | None = None, project: str = "p") -> str:
     keeper = VolumeKeeper(storage, backend or FakeVolumeBackend())
     return (await keeper.create(wanted_volume(project=project))).uid
+
+
+async def release(storage: Storage, instance: str, generation: int = 1) -> None:
+    await bindings.release_instance(storage, instance, generation, clock=clock)
 
 
 async def bind(storage: Storage, wanted: Binding, *, validate_only: bool = False) -> Bound:

@@ -125,20 +125,24 @@ def test_a_silent_host_makes_power_unknown() -> None:
     assert as_seen(given, host(), NOW + patience, patience).power_state is PowerState.RUNNING
     assert as_seen(given, host(), NOW + patience * 1.01, patience).power_state is PowerState.UNKNOWN
     assert as_seen(given, None, NOW, patience).power_state is PowerState.UNKNOWN
+    set_back = NOW - timedelta(hours=1)
+    assert as_seen(given, host(), set_back, patience).power_state is PowerState.UNKNOWN, (
+        "seen in the future is not lately"
+    )
 
 
 def test_sightings_keep_the_latest_and_drop_what_is_known() -> None:
     sightings = Sightings()
-    assert sightings.note(seen(PowerState.SHUTDOWN, seconds=1), NOW)
-    assert not sightings.note(seen(PowerState.RUNNING, seconds=0), NOW), "older"
-    assert sightings.note(seen(PowerState.RUNNING, seconds=2), NOW)
+    assert sightings.note(seen(PowerState.SHUTDOWN, seconds=1), 0.0)
+    assert not sightings.note(seen(PowerState.RUNNING, seconds=0), 0.0), "older"
+    assert sightings.note(seen(PowerState.RUNNING, seconds=2), 0.0)
     assert [each.power_state for each, _ in sightings.waiting()] == [PowerState.RUNNING]
     sightings.settle(seen(PowerState.RUNNING, seconds=3))
     assert not sightings.waiting()
-    assert not sightings.note(seen(PowerState.RUNNING, seconds=4), NOW), "written"
-    assert sightings.note(seen(PowerState.SHUTDOWN, seconds=5), NOW)
-    assert not sightings.note(seen(PowerState.RUNNING, seconds=6), NOW), "back to what is written"
-    sightings.note(seen(PowerState.SHUTDOWN, seconds=7), NOW)
+    assert not sightings.note(seen(PowerState.RUNNING, seconds=4), 0.0), "written"
+    assert sightings.note(seen(PowerState.SHUTDOWN, seconds=5), 0.0)
+    assert not sightings.note(seen(PowerState.RUNNING, seconds=6), 0.0), "back to what is written"
+    sightings.note(seen(PowerState.SHUTDOWN, seconds=7), 0.0)
     sightings.settle(seen(PowerState.RUNNING, generation=4, seconds=6))
     assert sightings.latest("x") == seen(PowerState.SHUTDOWN, seconds=7), "later, and something else"
     sightings.settle(seen(PowerState.SHUTDOWN, seconds=6))
@@ -146,4 +150,4 @@ def test_sightings_keep_the_latest_and_drop_what_is_known() -> None:
     sightings.settle(seen(PowerState.RUNNING, seconds=6))
     assert sightings.latest("x") is None
     sightings.forget("x")
-    assert sightings.note(seen(PowerState.RUNNING, seconds=7), NOW)
+    assert sightings.note(seen(PowerState.RUNNING, seconds=7), 0.0)
