@@ -5,8 +5,10 @@ Ports are chosen anew for every stack; everything lives under one short folder, 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import shutil
@@ -24,6 +26,8 @@ from typing import Any, Self
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from svckit.migrate import upgrade
 
 SERVICES = ("image_svc", "netblock_svc", "compute_svc", "api_svc")
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,6 +51,7 @@ class Stack:
     def __enter__(self) -> Self:
         reap_orphans()
         try:
+            self._lay_out_databases()
             self.start(*SERVICES)
             self.wait_for_host()
         except BaseException:
@@ -160,10 +165,26 @@ class Stack:
                     found.extend(span for span in _spans_of(json.loads(line)) if span["traceId"] == trace_id)
         return found
 
+    def _lay_out_databases(self) -> None:
+        """Migrated ones, made once a session: what a first start does is tried where services start alone."""
+        (self.folder / "data").mkdir(exist_ok=True, parents=True)
+        for name in ("api", "image", "netblock"):
+            if f"PROTOSTAR_{name.upper()}_DATABASE_URL" not in self.settings:
+                shutil.copy(_migrated(name), self.folder / "data")
+
     def _kill_guests(self) -> None:
         for pid_file in (self.folder / "data/libvirt").glob("run/qemu/*.pid"):
             with contextlib.suppress(ProcessLookupError, ValueError):
                 os.kill(int(pid_file.read_text()), signal.SIGKILL)
+
+
+@functools.cache
+def _migrated(name: str) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="ps-empty-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / f"{name}.sqlite3"
+    upgrade(f"sqlite+aiosqlite:///{path}", ROOT / f"{name}_svc/adapters/migrations")
+    return path
 
 
 def _spans_of(request: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.arena import Arena
-from tests.chaos.wave import Field, field_of
+from tests.chaos.wave import Field, field_of, field_on
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,8 +33,12 @@ def empty_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def ground(empty_image: Path) -> Iterator[Field]:
-    """On libvirt's test driver, for breadth."""
-    with field_of(Arena(), empty_image) as field:
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.full)])
+def ground(request: pytest.FixtureRequest, empty_image: Path) -> Iterator[Field]:
+    """On libvirt's test driver, for breadth, and on both databases."""
+    if request.param == "sqlite":
+        with field_of(Arena(), empty_image) as field:
+            yield field
+        return
+    with field_on(request.getfixturevalue("postgres"), empty_image) as field:
         yield field

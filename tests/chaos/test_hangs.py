@@ -17,7 +17,7 @@ from tests.chaos.arena import Arena
 from tests.chaos.invariants import settle, violations
 from tests.chaos.patience import ask, ended, patiently, told
 from tests.chaos.points import Verb
-from tests.chaos.wave import Field, field_of, fresh
+from tests.chaos.wave import Field, field_of, field_on, fresh
 from tests.client import metadata
 from tests.postgres import Cluster
 
@@ -100,21 +100,18 @@ def test_a_full_disk_fails_the_create_and_leaves_nothing(empty_image: Path) -> N
 
 @pytest.mark.timeout(180)
 def test_the_databases_go_away_and_come_back(empty_image: Path) -> None:
-    with Cluster(crashes=True) as cluster, contextlib.ExitStack() as stack:
-        urls = {name: stack.enter_context(cluster.database()) for name in ("api", "image", "netblock")}
-        settings = {f"PROTOSTAR_{name.upper()}_DATABASE_URL": url for name, url in urls.items()}
-        with field_of(Arena(settings=settings), empty_image, urls) as field:
-            points = ["compute.start.launch.before", "compute.start.network_info.before", "api.dispatch.after_call"]
-            pinned = field.pin(Verb.CREATE, points)
-            cluster.stop()
-            field.arena.release()
-            late = field.hands.submit(ask, field.client, Verb.CREATE, *fresh(1), field.image)
-            time.sleep(3)
-            cluster.start()
-            field.assert_ended_well(pinned)
-            assert not ended(field.client, late.result(60)).HasField("error")
-            settle(field.scene)
-            assert not violations(field.scene)
+    with Cluster(crashes=True) as cluster, field_on(cluster, empty_image) as field:
+        points = ["compute.start.launch.before", "compute.start.network_info.before", "api.dispatch.after_call"]
+        pinned = field.pin(Verb.CREATE, points)
+        cluster.stop()
+        field.arena.release()
+        late = field.hands.submit(ask, field.client, Verb.CREATE, *fresh(1), field.image)
+        time.sleep(3)
+        cluster.start()
+        field.assert_ended_well(pinned)
+        assert not ended(field.client, late.result(60)).HasField("error")
+        settle(field.scene)
+        assert not violations(field.scene)
 
 
 def _look(field: Field, uid: str, seen: set[int]) -> int:

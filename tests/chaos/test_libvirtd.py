@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
 
-import libvirt
 import pytest
 from google.longrunning.operations_pb2 import GetOperationRequest
 from protostar.api.v1 import instance_pb2 as ip
 
-from tests.chaos import tiny_guest
+from tests.chaos import points, tiny_guest
 from tests.chaos.arena import Arena
+from tests.chaos.hypervisors import System, virsh
 from tests.chaos.invariants import settle
 from tests.chaos.patience import patiently
 from tests.chaos.points import Verb
 from tests.chaos.wave import Field, field_of, fresh
 from tests.client import steps
 
-POINTS = {
-    Verb.CREATE: ["start.define.inside", "start.launch.before", "start.launch.inside", "start.running.before"],
-    Verb.STOP: ["stop.destroy.before", "stop.destroy.inside", "stop.destroy.after"],
-    Verb.START: ["start.undefine.inside", "start.define.inside", "start.launch.before", "start.launch.inside"],
-    Verb.REBOOT: ["reboot.destroy.inside", "reboot.define.inside", "reboot.launch.after"],
-    Verb.DELETE: ["delete.destroy.before", "delete.undefine.inside", "delete.disks.before"],
-}
+
+def _of_compute(verb: Verb) -> list[str]:
+    return [point for point in points.passed(verb) if point.startswith("compute.")]
+
+
+# libvirtd takes half a minute to come back to itself: `make test` has time for one kill, at these.
+SHORT = [f"compute.start.{place}" for place in ("undefine.inside", "define.inside", "launch.before", "launch.inside")]
+CASES = [
+    pytest.param(Verb.START, SHORT, id="start-short"),
+    *(
+        pytest.param(verb, _of_compute(verb), id=verb, marks=pytest.mark.full)
+        for verb in (Verb.CREATE, Verb.STOP, Verb.START, Verb.REBOOT, Verb.DELETE)
+    ),
+]
 
 
 class Daemon:
@@ -58,17 +66,14 @@ class Daemon:
 
 def answers() -> bool:
     """Whether there is a libvirtd."""
-    libvirt.registerErrorHandler(lambda *_: None, None)
-    try:
-        libvirt.open("qemu:///system").close()
-    except libvirt.libvirtError:
-        return False
-    return True
+    return bool(virsh("uri"))
 
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
-    assert not answers(), "this test kills libvirtd, and there is one that is not its own"
+    if answers():
+        # Somebody's own, on a machine that is used: not ours to kill. CI's machines have none, and skip nothing.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("these tests kill libvirtd, and there is one already")
     running = Daemon()
     yield running
     running.close()
@@ -84,25 +89,23 @@ def system(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         field.uids += (made := fresh(1))
         field.all_at_once(Verb.CREATE, made)
         yield field
-        for domain in list(field.scene.hypervisor.running()):
-            libvirt.open("qemu:///system").lookupByUUIDString(domain).destroy()
-        for domain in list(field.scene.hypervisor.defined()):
-            libvirt.open("qemu:///system").lookupByUUIDString(domain).undefine()
+        assert isinstance(field.scene.hypervisor, System)
+        field.scene.hypervisor.remove_all()
 
 
-@pytest.mark.full  # libvirtd takes half a minute to come back to itself: five minutes for all of these
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("verb", POINTS)
-def test_everything_ends_well_after_libvirtd_was_killed(system: Field, daemon: Daemon, verb: Verb) -> None:
-    points = [f"compute.{point}" for point in POINTS[verb]]
-    pinned = system.disturbed(verb, points, daemon.kill, daemon.start)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("verb", "at"), CASES)
+def test_everything_ends_well_after_libvirtd_was_killed(
+    system: Field, daemon: Daemon, verb: Verb, at: list[str]
+) -> None:
+    pinned = system.disturbed(verb, at, daemon.kill, daemon.start)
     for each in pinned if verb in (Verb.CREATE, Verb.START, Verb.REBOOT) else ():
         console = (system.arena.data / "instances" / each.uid / "console.log").read_bytes()
         assert tiny_guest.doubled(console) == 0, each.point
 
 
-@pytest.mark.full  # libvirtd takes half a minute to come back to itself: five minutes for all of these
-@pytest.mark.timeout(400)
+@pytest.mark.full
+@pytest.mark.timeout(600)
 def test_a_libvirtd_that_hangs_holds_up_nothing_but_its_own_guests(system: Field, daemon: Daemon) -> None:
     (uid,) = system.resting(Verb.START, 1)
     (pinned,) = system.pin(Verb.START, ["compute.start.launch.before"])

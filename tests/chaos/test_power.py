@@ -22,6 +22,13 @@ from tests.chaos.patience import request
 from tests.chaos.points import Verb
 from tests.chaos.wave import Field, field_of, fresh
 
+CASES = [
+    Verb.CREATE,
+    Verb.DELETE,
+    pytest.param(Verb.START, marks=pytest.mark.full),
+    pytest.param(Verb.STOP, marks=pytest.mark.full),
+]
+
 
 class Disk:
     """An ext4 in a file, mounted where an arena keeps its data."""
@@ -80,7 +87,7 @@ def plugged(disk: Disk, arena: Arena, empty_image: Path) -> Iterator[Field]:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("verb", [Verb.CREATE, Verb.START, Verb.STOP, Verb.DELETE])
+@pytest.mark.parametrize("verb", CASES)
 def test_what_was_accepted_survives_a_power_cut(plugged: Field, disk: Disk, verb: Verb) -> None:
     def strike() -> None:
         disk.remember()

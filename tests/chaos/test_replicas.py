@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,11 +15,11 @@ from google.longrunning import operations_pb2
 from protostar.api.v1 import operation_pb2 as op
 
 from tests.chaos import points
-from tests.chaos.arena import ALL, Arena
+from tests.chaos.arena import ALL
 from tests.chaos.invariants import settle
 from tests.chaos.patience import ask, ended, patiently, request, send, told
 from tests.chaos.points import Verb
-from tests.chaos.wave import Field, field_of, fresh
+from tests.chaos.wave import Field, field_on, fresh
 from tests.client import Client, metadata
 from tests.postgres import Cluster
 from tests.stack import ROOT, free_port
@@ -34,21 +33,15 @@ IN_HAND += [
     "api.finish.after_commit",
     "api.finish.before_commit",
 ]
-_SHORT = {("api", Verb.CREATE), ("all", Verb.START)}
-CASES = [
-    pytest.param(who, verb, id=f"{who}-{verb}", marks=() if (who, verb) in _SHORT else pytest.mark.full)
-    for who in ("api", "all")
-    for verb in (Verb.CREATE, Verb.START, Verb.DELETE)
-]
+# `make chaos FULL=1` runs the whole matrix on PostgreSQL: see conftest.py.
+CASES = [("api", Verb.CREATE), ("all", Verb.START)]
 
 
 @pytest.fixture(scope="module")
 def first(postgres: Cluster, empty_image: Path) -> Iterator[Field]:
     """Everything on PostgreSQL; talks to the first replica."""
-    with contextlib.ExitStack() as stack:
-        urls = {name: stack.enter_context(postgres.database()) for name in ("api", "image", "netblock")}
-        settings = {f"PROTOSTAR_{name.upper()}_DATABASE_URL": url for name, url in urls.items()}
-        yield stack.enter_context(field_of(Arena(settings=settings), empty_image, urls))
+    with field_on(postgres, empty_image) as field:
+        yield field
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from tests.chaos.invariants import Scene, settle
 from tests.chaos.patience import ask, ended, patiently, told
 from tests.chaos.points import Verb
 from tests.client import Client
+from tests.postgres import Cluster
 
 # Where an instance must rest for a verb to be allowed.
 _BEFORE = {
@@ -32,6 +33,7 @@ _BEFORE = {
     Verb.SOFT_REBOOT: instance_pb2.VM_STATE_ACTIVE,
     Verb.DELETE: instance_pb2.VM_STATE_ACTIVE,
 }
+_MOST = 60
 
 
 def fresh(count: int) -> list[str]:
@@ -79,7 +81,14 @@ class Field:
         settle(self.scene)
         if verb is Verb.CREATE:
             self.uids += [each.uid for each in pinned]
+            self._cull()
         return pinned
+
+    def _cull(self) -> None:
+        """The test driver's host has room for some hundred and fifty instances."""
+        superfluous = self.uids[_MOST:]
+        self.all_at_once(Verb.DELETE, superfluous)
+        self.uids = self.uids[:_MOST]
 
     def pin(self, verb: Verb, points: Sequence[str]) -> list[Pinned]:
         """Begin `verb` on as many instances, each held at a point of its own."""
@@ -146,3 +155,12 @@ def field_of(arena: Arena, image: Path, urls: Mapping[str, str] | None = None) -
             yield Field(arena, client, Scene(arena.data, of(arena), urls or {}), imported)
         finally:
             client.close()
+
+
+@contextlib.contextmanager
+def field_on(cluster: Cluster, image: Path) -> Iterator[Field]:
+    """The same, every database on PostgreSQL."""
+    with contextlib.ExitStack() as stack:
+        urls = {name: stack.enter_context(cluster.database()) for name in ("api", "image", "netblock")}
+        settings = {f"PROTOSTAR_{name.upper()}_DATABASE_URL": url for name, url in urls.items()}
+        yield stack.enter_context(field_of(Arena(settings=settings), image, urls))
