@@ -81,7 +81,8 @@ def daemon() -> Iterator[Daemon]:
 
 @pytest.fixture(scope="module")
 def system(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
-    arena = Arena(libvirt_uri="qemu:///system")
+    # Room for a guest at every point.
+    arena = Arena(libvirt_uri="qemu:///system", settings={"PROTOSTAR_CPU_OVERCOMMIT": "64"})
     image = tiny_guest.make(tmp_path_factory.mktemp("image") / "tiny.qcow2")
     arena.folder.chmod(0o711)  # QEMU runs as another user and must reach its disks
     with field_of(arena, image) as field:
