@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from netblock_svc.domain.binding import Binding, WantedDisk, WantedInterface, check_binding, is_bound_as
+from netblock_svc.domain.binding import WantedDisk, WantedInterface, check_binding, is_bound_as
 from netblock_svc.domain.port import Port
 from svckit.errors import InvalidArgument
+from tests.fakes.netblock_values import binding
 
 
 def port(uid: str, network: str, *, made: bool) -> Port:
@@ -53,10 +54,10 @@ def test_is_bound_as(ports: list[Port], wanted: list[WantedInterface], same: boo
 )
 def test_refused_bindings(interfaces: list[WantedInterface], disks: list[WantedDisk], field: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
-        check_binding(Binding(instance="i", project="p", interfaces=tuple(interfaces), disks=tuple(disks)))
+        check_binding(binding("i", *interfaces, disks=tuple(disks)))
     assert refused.value.metadata["field"] == field
 
 
 def test_the_same_network_may_be_named_twice() -> None:
     twice = (WantedInterface(network="n"), WantedInterface(network="n"))
-    check_binding(Binding(instance="i", project="p", interfaces=twice, disks=()))
+    check_binding(binding("i", *twice))
