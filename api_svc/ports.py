@@ -16,7 +16,7 @@ from api_svc.domain.lifecycle import Outcome
 from api_svc.domain.observation import Observation
 from api_svc.domain.operation import Lease, Operation, Progress, Result, Step
 from api_svc.domain.query import Page
-from svckit.clock import Span
+from svckit.clock import Window
 
 
 class Instances(Protocol):
@@ -31,7 +31,7 @@ class Instances(Protocol):
     async def save(self, instance: Instance, *, expected_version: int) -> bool:
         """Compare and swap; False, and nothing changed, when the version is another."""
 
-    async def page(self, page: Page, fresh: Span) -> tuple[list[Placed], bool]:
+    async def page(self, page: Page, fresh: Window) -> tuple[list[Placed], bool]:
         """Those that are not deleted, oldest first, and whether there are more; fewer than asked for if they are big.
 
         A host that was not heard of in `fresh` makes power_state UNKNOWN in filters, as it does for readers.
@@ -125,7 +125,7 @@ class Hosts(Protocol):
     async def seen(self, name: str, at: datetime) -> None:
         """It was heard of."""
 
-    async def silence(self, name: str, fresh: Span) -> bool:
+    async def silence(self, name: str, fresh: Window) -> bool:
         """It is silent, unless another replica heard of it in `fresh`; whether that is news."""
 
 

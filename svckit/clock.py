@@ -17,16 +17,16 @@ def utcnow() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Window:
     """Moments that count as lately. One far ahead of now does not: it was written before the clock was set back."""
 
     first: datetime
     last: datetime
 
     @classmethod
-    def lately(cls, now: datetime, seconds: timedelta) -> Span:
+    def lately(cls, now: datetime, length: timedelta) -> Window:
         """From so long ago until now, or what other clocks may call now."""
-        return cls(now - seconds, now + LONGEST_AHEAD)
+        return cls(now - length, now + LONGEST_AHEAD)
 
     def __contains__(self, moment: datetime) -> bool:
         return self.first <= moment <= self.last

@@ -13,7 +13,7 @@ from api_svc.adapters.schema import hosts, instances
 from api_svc.domain.host import Facts, Host, Usage
 from api_svc.domain.query import Page
 from api_svc.domain.states import HostState, VmState
-from svckit.clock import Span
+from svckit.clock import Window
 
 _TABLE = hosts.c
 _USED = (
@@ -79,7 +79,7 @@ class SqlHosts:
     async def seen(self, name: str, at: datetime) -> None:
         await self._connection.execute(_BY_NAME, {"key": name, "state": HostState.UP, "last_seen": at})
 
-    async def silence(self, name: str, fresh: Span) -> bool:
+    async def silence(self, name: str, fresh: Window) -> bool:
         values = {"key": name, "first": fresh.first, "last": fresh.last, "state": HostState.SILENT}
         return (await self._connection.execute(_SILENCE, values)).rowcount == 1
 

@@ -15,7 +15,7 @@ from api_svc.adapters.schema import hosts, instances
 from api_svc.domain.instance import Instance, Placed
 from api_svc.domain.query import Page
 from api_svc.domain.states import PowerState, TaskState, VmState
-from svckit.clock import Span
+from svckit.clock import Window
 from svckit.errors import AlreadyExists
 from svckit.listing import Comparison
 
@@ -50,7 +50,7 @@ class SqlInstances:
         values = {**_changing(instance), "key": instance.uid, "expected": expected_version}
         return (await self._connection.execute(_SAVE, values)).rowcount == 1
 
-    async def page(self, page: Page, fresh: Span) -> tuple[list[Placed], bool]:
+    async def page(self, page: Page, fresh: Window) -> tuple[list[Placed], bool]:
         query = _JOINED.where(_ALIVE, *(_matches(each, fresh) for each in page.comparisons))
         if page.scope is not None:
             query = query.where(_TABLE.project == page.scope)
@@ -146,7 +146,7 @@ def _changing(instance: Instance) -> dict[str, Any]:
     }
 
 
-def _matches(comparison: Comparison, fresh: Span) -> ColumnElement[bool]:
+def _matches(comparison: Comparison, fresh: Window) -> ColumnElement[bool]:
     stem, _, key = comparison.field.partition(".")
     if stem == "metadata":
         return _compare(_TABLE.metadata[key].as_string(), comparison)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from api_svc.domain.states import HostState
-from svckit.clock import Span
+from svckit.clock import Window
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,4 +50,4 @@ class Host:
 
     def is_silent(self, now: datetime, after: timedelta) -> bool:
         """Whether it was last heard of longer ago than `after`."""
-        return self.last_seen not in Span.lately(now, after)
+        return self.last_seen not in Window.lately(now, after)

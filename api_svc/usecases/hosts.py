@@ -14,7 +14,7 @@ import structlog
 from api_svc.domain.host import Facts
 from api_svc.ports import Compute, HostNews, Store, Work
 from api_svc.usecases.observe import Observer
-from svckit.clock import Clock, Span
+from svckit.clock import Clock, Window
 from svckit.errors import ProtostarError, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -133,7 +133,7 @@ class HostWatch:
         seconds = monotonic() - self._heard
         if seconds < self._patience.silent:
             return
-        fresh = Span.lately(self._clock(), timedelta(seconds=self._patience.silent))
+        fresh = Window.lately(self._clock(), timedelta(seconds=self._patience.silent))
         async with self._store.transaction() as session:
             news = await session.hosts.silence(self._facts.name, fresh)
         self._silent = True

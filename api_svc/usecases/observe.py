@@ -27,7 +27,7 @@ from api_svc.usecases.accepting import claim, leased
 from api_svc.usecases.board import Bell, Board
 from api_svc.usecases.sightings import Sightings
 from svckit import tracing
-from svckit.clock import Clock, Span
+from svckit.clock import Clock, Window
 from svckit.errors import ProtostarError
 
 log = structlog.get_logger(__name__)
@@ -135,7 +135,7 @@ class Observer:
     def _command(self, placed: Placed, reaction: Reaction, host_booted: bool) -> tuple[Operation, Instance]:
         """The operation that Protostar itself begins, and the instance as it holds it."""
         now = self._clock()
-        restless = not host_booted and placed.instance.update_time in Span.lately(now, _CALM)
+        restless = not host_booted and placed.instance.update_time in Window.lately(now, _CALM)
         operation = _system_operation(placed.instance, reaction.follow_up, now, restless=restless)
         if operation.not_before <= now:
             operation = leased(operation, self._work.lease())
@@ -146,7 +146,7 @@ class Observer:
 def _missing(instance: Instance, now: datetime) -> Observation | None:
     """libvirt knows no domain of it, which a resting instance that once ran should have."""
     known_off = instance.power_state in OFF and instance.vm_state is not VmState.ACTIVE
-    if not instance.at_rest or known_off or instance.update_time in Span.lately(now, _SETTLED):
+    if not instance.at_rest or known_off or instance.update_time in Window.lately(now, _SETTLED):
         return None
     return Observation(
         uid=instance.uid,

@@ -9,7 +9,7 @@ from api_svc.domain.host import Host
 from api_svc.domain.instance import Instance, Placed
 from api_svc.domain.policy import Caller
 from api_svc.ports import Compute, Store
-from svckit.clock import Clock, Span
+from svckit.clock import Clock, Window
 from svckit.errors import Unavailable
 
 DEFAULT_CONSOLE = 65_536
@@ -34,7 +34,7 @@ class Reading:
         policy.require(caller, "instance.list")
         page = query.instances(size, token, filter_text, caller.scope)
         async with self._store.reading() as session:
-            found, more = await session.instances.page(page, Span.lately(self._clock(), self._stale_after))
+            found, more = await session.instances.page(page, Window.lately(self._clock(), self._stale_after))
         last = found[-1].instance if found else None
         next_token = page.token(_key(last.create_time, last.uid)) if more and last else ""
         return [self.as_seen(placed) for placed in found], next_token

@@ -33,13 +33,13 @@ from api_svc.domain.states import (
     WaitingFor,
 )
 from svckit import errors
-from svckit.clock import Span
+from svckit.clock import Window
 from svckit.errors import AlreadyExists
 from tests.unit.api_svc import given
 
 NOW = datetime.now(UTC).replace(microsecond=123_456)
 AGO = NOW - timedelta(seconds=30)
-FRESH = Span(AGO, NOW)
+FRESH = Window(AGO, NOW)
 
 
 def full_instance() -> Instance:
@@ -338,8 +338,8 @@ async def test_hosts_come_and_go(store: SqlStore) -> None:
         await session.hosts.register(facts, "unix:/a", AGO)
         await session.hosts.register(replace(facts, boot_id="2"), "unix:/b", AGO)
         assert await session.hosts.boot_id("here") == "2"
-        assert await session.hosts.silence("here", Span(NOW, NOW))
-        assert not await session.hosts.silence("here", Span(NOW, NOW))
+        assert await session.hosts.silence("here", Window(NOW, NOW))
+        assert not await session.hosts.silence("here", Window(NOW, NOW))
         await session.hosts.seen("here", NOW)
         assert not await session.hosts.silence("here", FRESH)
         host = await session.hosts.find("here")
