@@ -26,8 +26,9 @@ _MARK = "# Written by Protostar at each start; remove this line to keep your own
 # sun_path has 108 bytes, one for the final NUL. libvirt cuts a domain's name to 20 characters in
 # ROOT/lib/qemu/domain-<id>-<name>/monitor.sock; ids of five digits leave room for years of starts.
 _LONGEST_SOCKET = 107
-_STATUS = re.compile(r"<domstatus\b[^>]*\bpid='(?P<pid>\d+)'")
-_MONITOR_PATH = re.compile(r"<monitor path='(?P<path>[^']+)'")
+# Not parsed as XML: a power cut may have left a status torn or empty, and that must not keep us from starting.
+_UNBORN = re.compile(r"<domstatus\b[^>]*\bpid='0'")
+_MONITOR_FOLDER = re.compile(r"<monitor path='[^']*/(domain-[^/']+)/monitor\.sock'")
 _MONITOR = "/lib/qemu/domain-99999-" + 20 * "x" + "/monitor.sock"
 _AGENT = "/lib/qemu/channel/target/domain-99999-" + 20 * "x" + "/org.qemu.guest_agent.0"
 
@@ -86,15 +87,14 @@ def forget_unborn(root: Path) -> None:
             return  # somebody else has the root open; opening it will say so
         for status in root.glob("run/qemu/instance-*.xml"):
             text = status.read_text(errors="replace")
-            if (found := _STATUS.search(text)) and found["pid"] == "0":
+            if _UNBORN.search(text):
                 _forget(root, status, text)
 
 
 def _forget(root: Path, status: Path, text: str) -> None:
-    if monitor := _MONITOR_PATH.search(text):
-        folder = Path(monitor["path"]).parent.name
-        shutil.rmtree(root / "lib/qemu" / folder, ignore_errors=True)
-        shutil.rmtree(root / "lib/qemu/channel/target" / folder, ignore_errors=True)
+    if folder := _MONITOR_FOLDER.search(text):
+        shutil.rmtree(root / "lib/qemu" / folder[1], ignore_errors=True)
+        shutil.rmtree(root / "lib/qemu/channel/target" / folder[1], ignore_errors=True)
     status.with_suffix(".pid").unlink(missing_ok=True)
     status.unlink()
     log.warning("unborn_guest_forgotten", domain=status.stem)
