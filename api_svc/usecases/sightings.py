@@ -43,7 +43,8 @@ class Sightings:
         known = self._latest.get(seen.uid)
         if known is None:
             return
-        if known[0].observed_at <= seen.observed_at or (known[0].power_state, known[0].generation) == said:
+        is_later = not known[0].is_older_than(seen.observed_at) and known[0].observed_at != seen.observed_at
+        if not is_later or (known[0].power_state, known[0].generation) == said:
             del self._latest[seen.uid]
 
     def forget(self, uid: str) -> None:

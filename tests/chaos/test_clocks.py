@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +18,6 @@ from tests.chaos.wave import Field, field_of
 
 HOUR = 3600
 _HEARD = 30.0
-_NOTICED = 2.5  # libfaketime looks when more than a second has passed
 IN_HAND = [
     "compute.start.claim.inside",
     "compute.start.backing.before",
@@ -36,35 +37,29 @@ CASES = [
 
 
 class Clock:
-    """What the services take for the time, through libfaketime. What is steady stays steady, as it would."""
+    """What the services take for the time of day: see wall_clock.c."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.set(0)
+    def __init__(self, folder: Path) -> None:
+        self._ahead = folder / "ahead"
+        self._ahead.write_bytes(bytes(8))
+        self._library = folder / "wall_clock.so"
+        source = Path(__file__).with_name("wall_clock.c")
+        subprocess.run(["gcc", "-Wall", "-Werror", "-O1", "-shared", "-fPIC", "-o", self._library, source], check=True)
 
     @property
     def settings(self) -> dict[str, str]:
         """For the services."""
-        (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
-        return {
-            "LD_PRELOAD": str(library),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_CACHE_DURATION": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "NO_FAKE_STAT": "1",
-        }
+        return {"LD_PRELOAD": str(self._library), "CLOCK_AHEAD": str(self._ahead)}
 
     def set(self, ahead: int) -> None:
-        """So many seconds ahead of the truth, for all of them, by the time that this returns."""
-        new = self._file.with_suffix(".new")
-        new.write_text(f"{ahead:+d}\n")
-        new.replace(self._file)
-        time.sleep(_NOTICED)
+        """So many seconds ahead of the truth, for all of them, at once."""
+        with self._ahead.open("r+b") as file:  # in place: it is mapped
+            file.write(struct.pack("=q", ahead))
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Clock:
-    return Clock(tmp_path_factory.mktemp("clock") / "ahead")
+    return Clock(tmp_path_factory.mktemp("clock"))
 
 
 @pytest.fixture(scope="module")

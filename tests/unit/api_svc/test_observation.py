@@ -151,3 +151,11 @@ def test_sightings_keep_the_latest_and_drop_what_is_known() -> None:
     assert sightings.latest("x") is None
     sightings.forget("x")
     assert sightings.note(seen(PowerState.RUNNING, seconds=7), 0.0)
+
+
+def test_what_was_seen_after_the_clock_was_set_back_is_later() -> None:
+    sightings = Sightings()
+    gone = seen(PowerState.NO_STATE, seconds=-3600)
+    sightings.note(gone, 0.0)
+    sightings.settle(seen(PowerState.RUNNING, seconds=0))
+    assert sightings.latest("x") == gone
