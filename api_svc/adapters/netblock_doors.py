@@ -47,14 +47,15 @@ class DisksClient:
     async def find(self, uid: str, project: str) -> Disk:
         return await self._ask(self._volumes.GetVolume, netblock_pb2.GetVolumeRequest(uid=uid, project=project))
 
-    async def attach(self, disk: Disk, project: str) -> Disk:
+    async def attach(self, disk: Disk, project: str, *, generation: int) -> Disk:
         request = netblock_pb2.AttachVolumeRequest(
-            uid=disk.uid, instance=disk.instance, device=disk.device, project=project
+            uid=disk.uid, instance=disk.instance, device=disk.device, project=project, generation=generation
         )
         return await self._ask(self._volumes.AttachVolume, request)
 
-    async def detach(self, uid: str, project: str) -> None:
-        await self._ask(self._volumes.DetachVolume, netblock_pb2.DetachVolumeRequest(uid=uid, project=project))
+    async def detach(self, disk: Disk, project: str) -> None:
+        request = netblock_pb2.DetachVolumeRequest(uid=disk.uid, instance=disk.instance, project=project)
+        await self._ask(self._volumes.DetachVolume, request)
 
     async def _ask(self, method: Any, request: Message) -> Disk:
         with calling(_PEER):

@@ -31,11 +31,15 @@ class Disks(Protocol):
     async def find(self, uid: str, project: str) -> Disk:
         """:raise NotFound: VOLUME_NOT_FOUND."""
 
-    async def attach(self, disk: Disk, project: str) -> Disk:
-        """Attach it where `disk` says. :raise FailedPrecondition: VOLUME_IN_USE, DEVICE_IN_USE."""
+    async def attach(self, disk: Disk, project: str, *, generation: int) -> Disk:
+        """Attach it where `disk` says.
 
-    async def detach(self, uid: str, project: str) -> None:
-        """Detach it from wherever it is."""
+        :raise FailedPrecondition: VOLUME_IN_USE, DEVICE_IN_USE.
+        :raise Aborted: STALE_GENERATION, a later command for the instance was obeyed.
+        """
+
+    async def detach(self, disk: Disk, project: str) -> None:
+        """Detach it from where `disk` says, if it is there."""
 
 
 class Attachments:
@@ -60,7 +64,8 @@ class Attachments:
             return
 
         async def change(held: Instance) -> Instance:
-            return attachment.with_disk(held, await self._disks.attach(wanted, held.project))
+            attached = await self._disks.attach(wanted, held.project, generation=held.generation)
+            return attachment.with_disk(held, attached)
 
         await self._apply(caller, wanted.instance, "attach a volume to", change)
 
@@ -77,7 +82,7 @@ class Attachments:
             await self._forget(caller, found)
             return
         if await self._is_gone(found.instance):
-            await self._disks.detach(uid, scope)
+            await self._disks.detach(found, scope)
             return
 
         async def change(held: Instance) -> Instance:
@@ -85,7 +90,7 @@ class Attachments:
             now = await self._disks.find(uid, scope)
             if now.instance not in ("", held.uid):
                 raise admission.concurrent_update(held)
-            await self._disks.detach(uid, scope)
+            await self._disks.detach(found, scope)
             return attachment.without_disk(held, found)
 
         await self._apply(caller, found.instance, "detach a volume from", change)

@@ -43,9 +43,12 @@ class VolumeServicer(netblock_pb2_grpc.VolumeServiceServicer):
     async def AttachVolume(self, request: pb.AttachVolumeRequest, context: Any) -> pb.AttachVolumeResponse:
         disk = WantedDisk(volume=translate.uid(request.uid, "uid"), device=parse_device(request.device, "device"))
         instance = translate.uid(request.instance, "instance")
-        attached = await attachments.attach_volume(self._storage, disk, instance, request.project, self._clock)
+        attached = await attachments.attach_volume(
+            self._storage, disk, instance, request.generation, request.project, self._clock
+        )
         return pb.AttachVolumeResponse(volume=translate.volume(attached))
 
     async def DetachVolume(self, request: pb.DetachVolumeRequest, context: Any) -> pb.DetachVolumeResponse:
-        detached = await attachments.detach_volume(self._storage, translate.uid(request.uid, "uid"), request.project)
+        volume, instance = translate.uid(request.uid, "uid"), translate.uid(request.instance, "instance")
+        detached = await attachments.detach_volume(self._storage, volume, instance, request.project)
         return pb.DetachVolumeResponse(volume=translate.volume(detached))

@@ -10,28 +10,33 @@ from netblock_svc.domain import refusals
 from netblock_svc.domain.binding import WantedDisk
 from netblock_svc.domain.volume import Attachment, Volume
 from netblock_svc.ports import Storage, UnitOfWork
+from netblock_svc.usecases.fencing import pass_fence
 from svckit.clock import Clock
 from svckit.errors import NotFound
 
 
-async def attach_volume(storage: Storage, disk: WantedDisk, instance: str, project: str, clock: Clock) -> Volume:
+async def attach_volume(
+    storage: Storage, disk: WantedDisk, instance: str, generation: int, project: str, clock: Clock
+) -> Volume:
     """Attach a volume; attaching again what is attached there succeeds.
 
     :raise NotFound: VOLUME_NOT_FOUND.
     :raise FailedPrecondition: VOLUME_IN_USE, it is attached elsewhere; DEVICE_IN_USE, another volume is there.
+    :raise Aborted: STALE_GENERATION, a later command for the instance was obeyed.
     """
     at = clock()
 
     async def work(uow: UnitOfWork) -> Volume:
         await uow.lock_instance(instance)
         await uow.volumes.lock([disk.volume])
+        await pass_fence(uow, instance, generation, at)
         return await attach(uow, disk, instance, project, at)
 
     return await storage.change(work)
 
 
-async def detach_volume(storage: Storage, uid: str, project: str) -> Volume:
-    """Take a volume from its instance; detaching what is not attached succeeds.
+async def detach_volume(storage: Storage, uid: str, instance: str, project: str) -> Volume:
+    """Take a volume from this instance; one that is not attached to it stays as it is.
 
     :raise NotFound: VOLUME_NOT_FOUND.
     """
@@ -39,6 +44,8 @@ async def detach_volume(storage: Storage, uid: str, project: str) -> Volume:
     async def work(uow: UnitOfWork) -> Volume:
         await uow.volumes.lock([uid])
         volume = visible(await uow.volumes.find(uid), uid, project)
+        if volume.attachment is None or volume.attachment.instance != instance:
+            return volume
         await uow.volumes.detach(uid)
         return replace(volume, attachment=None)
 

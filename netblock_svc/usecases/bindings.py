@@ -15,6 +15,7 @@ from netblock_svc.ports import Storage, UnitOfWork, VolumeBackend
 from netblock_svc.usecases import networks, ports
 from netblock_svc.usecases.allocation import RandomBits, allocate
 from netblock_svc.usecases.attachments import attach
+from netblock_svc.usecases.fencing import pass_fence
 from svckit.clock import Clock
 from svckit.failpoints import failpoint
 
@@ -42,7 +43,7 @@ async def bind_instance(
     async def work(uow: UnitOfWork) -> Bound:
         await _lock(uow, binding)
         if not validate_only:
-            await _pass_fence(uow, binding.instance, binding.generation, at)
+            await pass_fence(uow, binding.instance, binding.generation, at)
         its = await _interfaces(uow, binding, at, random_bits)
         disks = [await attach(uow, disk, binding.instance, binding.project, at) for disk in binding.disks]
         return Bound(ports=tuple(its), volumes=tuple(disks))
@@ -64,7 +65,7 @@ async def release_instance(storage: Storage, instance: str, generation: int, *, 
 
     async def work(uow: UnitOfWork) -> None:
         await uow.lock_instance(instance)
-        await _pass_fence(uow, instance, generation, at)
+        await pass_fence(uow, instance, generation, at)
         await uow.fences.forget(before=at - _LONGEST_WAY)
         await uow.ports.release(instance)
         await uow.volumes.detach_all(instance)
@@ -87,15 +88,6 @@ async def connected_volumes(storage: Storage, backend: VolumeBackend, instance: 
         volumes = await uow.volumes.attached_to(instance)
     connections = await backend.connections(volumes)
     return [ConnectedVolume(volume=volume, connection=connections.get(volume.uid)) for volume in volumes]
-
-
-async def _pass_fence(uow: UnitOfWork, instance: str, generation: int, at: datetime) -> None:
-    """Let nothing older pass from now on: what a replica sent that has been superseded may still be on its way."""
-    newest = await uow.fences.newest(instance)
-    if generation < newest:
-        raise refusals.stale_generation(instance, generation, newest)
-    if generation > newest:
-        await uow.fences.move(instance, generation, at)
 
 
 async def _lock(uow: UnitOfWork, binding: Binding) -> None:

@@ -46,14 +46,15 @@ class FakeDisks:
             raise NotFound.of("volume", uid)
         return self.disks[uid]
 
-    async def attach(self, disk: Disk, project: str) -> Disk:
+    async def attach(self, disk: Disk, project: str, *, generation: int) -> Disk:
         await self._change()
         self.disks[disk.uid] = disk
         return disk
 
-    async def detach(self, uid: str, project: str) -> None:
+    async def detach(self, disk: Disk, project: str) -> None:
         await self._change()
-        self.disks[uid] = Disk(uid=uid)
+        assert self.disks[disk.uid].instance == disk.instance
+        self.disks[disk.uid] = Disk(uid=disk.uid)
 
     async def _change(self) -> None:
         self.asked.set()

@@ -10,9 +10,18 @@ from netblock_svc.domain.volume import Volume, VolumeState
 from netblock_svc.ports import Storage
 from netblock_svc.usecases import volumes
 from netblock_svc.usecases.attachments import attach_volume, detach_volume
+from netblock_svc.usecases.bindings import release_instance
 from netblock_svc.usecases.pages import Query
 from netblock_svc.usecases.volumes import VolumeKeeper
-from svckit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
+from svckit.errors import (
+    Aborted,
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
 from tests.fakes.netblock import FakeVolumeBackend
 from tests.fakes.netblock_values import clock, new_uid, wanted_volume
 
@@ -176,8 +185,18 @@ async def test_attaching_and_detaching(storage: Storage, keeper: VolumeKeeper) -
         with pytest.raises(FailedPrecondition) as refused:
             await attach(storage, volume.uid, other_instance, device)
         assert refused.value.reason == "VOLUME_IN_USE"
+    assert await detach_volume(storage, volume.uid, new_uid(), "p") == attached, "it is not there"
     for _ in range(2):
-        assert (await detach_volume(storage, volume.uid, "p")).attachment is None
+        assert (await detach_volume(storage, volume.uid, instance, "p")).attachment is None
+    assert (await volumes.get_volume(storage, volume.uid, "p")).attachment is None
+
+
+async def test_an_attach_that_a_delete_overtakes_attaches_nothing(storage: Storage, keeper: VolumeKeeper) -> None:
+    volume, instance = await keeper.create(wanted_volume()), new_uid()
+    await release_instance(storage, instance, 4, clock=clock)
+    with pytest.raises(Aborted) as refused:
+        await attach(storage, volume.uid, instance, generation=3)
+    assert refused.value.reason == "STALE_GENERATION"
     assert (await volumes.get_volume(storage, volume.uid, "p")).attachment is None
 
 
@@ -216,7 +235,7 @@ async def test_volumes_of_others_are_not_there(storage: Storage, keeper: VolumeK
     with pytest.raises(NotFound):
         await attach(storage, volume.uid, new_uid())
     with pytest.raises(NotFound):
-        await detach_volume(storage, volume.uid, "p")
+        await detach_volume(storage, volume.uid, new_uid(), "p")
     assert await listed(storage, Query(project="p")) == []
     assert await listed(storage, Query(project="q")) == [volume.uid]
 
@@ -245,8 +264,8 @@ async def not_there(storage: Storage, volume: Volume) -> None:
     assert await listed(storage, Query()) == []
 
 
-async def attach(storage: Storage, volume: str, instance: str, device: str = "") -> Volume:
-    return await attach_volume(storage, WantedDisk(volume=volume, device=device), instance, "p", clock)
+async def attach(storage: Storage, volume: str, instance: str, device: str = "", generation: int = 1) -> Volume:
+    return await attach_volume(storage, WantedDisk(volume=volume, device=device), instance, generation, "p", clock)
 
 
 async def listed(storage: Storage, query: Query) -> list[str]:
