@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 Clock = Callable[[], datetime]
 # No clock is ahead of another by so much: what says more was written before the clock was set back.
@@ -14,6 +15,11 @@ LONGEST_AHEAD = timedelta(minutes=1)
 def utcnow() -> datetime:
     """Now, with its time zone. The `Clock` of production."""
     return datetime.now(UTC)
+
+
+def lead(clock: Clock) -> float:
+    """Seconds by which the time of day leads steady time. It stays the same for as long as nobody sets the clock."""
+    return clock().timestamp() - monotonic()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import structlog
 from api_svc.domain.host import Facts
 from api_svc.ports import Compute, HostNews, Store, Work
 from api_svc.usecases.observe import Observer
-from svckit.clock import Clock, Window
+from svckit.clock import Clock, Window, lead
 from svckit.errors import ProtostarError, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -22,10 +22,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
-    """Seconds: without a word until a host is silent, between writes that it was heard, between tries to reach it."""
+    """Seconds: without a word until a host is silent, between writes that it was heard, between tries to reach it.
+
+    A clock that is set by `clock` or more is noticed at the host's next word.
+    """
 
     silent: float = 15.0
     write: float = 10.0
+    clock: float = 2.0
     first_retry: float = 0.2
     last_retry: float = 2.0
 
@@ -53,6 +57,7 @@ class HostWatch:
         self._facts: Facts | None = None
         self._heard: float | None = None
         self._written: float | None = None
+        self._written_lead = 0.0
         self._silent = False
 
     async def run(self) -> None:
@@ -116,16 +121,25 @@ class HostWatch:
             waiting = await session.operations.hasten(facts.name, now)
         if is_new or self._silent or self._written is None:
             log.info("host_up", host=facts.name, address=self._address, operations_waiting=waiting)
-        self._written, self._silent = monotonic(), False
+        self._note_written()
+        self._silent = False
         self._work.wake_in(0)
 
     async def _write_heard(self, facts: Facts) -> None:
-        now = monotonic()
-        if self._written is not None and now - self._written < self._patience.write:
+        if not self._must_write():
             return
         async with self._store.transaction() as session:
             await session.hosts.seen(facts.name, self._clock())
-        self._written = now
+        self._note_written()
+
+    def _must_write(self) -> bool:
+        """It was written some time ago, or at a time of day that somebody has changed since."""
+        if self._written is None or monotonic() - self._written >= self._patience.write:
+            return True
+        return abs(lead(self._clock) - self._written_lead) >= self._patience.clock
+
+    def _note_written(self) -> None:
+        self._written, self._written_lead = monotonic(), lead(self._clock)
 
     async def _note_silence(self) -> None:
         if self._facts is None or self._heard is None or self._silent:
