@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from protostar.api.v1 import instance_pb2
 from protostar.compute.v1 import compute_pb2, compute_pb2_grpc
 
 from tests.chaos.arena import Arena
+from tests.libvirtd import virsh
 
 _STRANGER = "etc/qemu/stranger.xml"
 _DEFINITION = """<domain type='qemu'><name>stranger</name><uuid>00000000-1111-4222-8333-444444444444</uuid>
@@ -129,10 +129,3 @@ class System:
 
     def _ours(self, *listing: str) -> set[str]:
         return {uid for uid in virsh(*listing).split() if str(self._arena.data) in virsh("dumpxml", uid)}
-
-
-def virsh(*arguments: str) -> str:
-    """What libvirtd says, "" when it refuses. Asked by a program of its own: what other tests have done to libvirt in
-    this process must not matter."""
-    command = ["virsh", "--quiet", "--connect", "qemu:///system", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.client import Client
+from tests.libvirtd import some_libvirtd
 from tests.stack import ROOT, Stack
 
 BACKENDS = {"embed": "qemu:///embed?root=ROOT", "system": "qemu:///system"}
@@ -28,7 +27,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each module runs on libvirt inside compute_svc, then on libvirtd, which is started if it does not run."""
     with contextlib.ExitStack() as stack:
         if request.param == "system":
-            stack.enter_context(libvirtd())
+            stack.enter_context(some_libvirtd())
         yield request.param
 
 
@@ -45,33 +44,3 @@ def client(stack: Stack) -> Iterator[Client]:
     connected = Client(stack.addresses["api_svc"])
     yield connected
     connected.close()
-
-
-@contextlib.contextmanager
-def libvirtd() -> Iterator[None]:
-    """libvirtd and virtlogd without an init system; one that runs already is used and left alone."""
-    if _answers():
-        yield
-        return
-    daemons = [subprocess.Popen([name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for name in _DAEMONS]
-    try:
-        deadline = time.monotonic() + 60
-        while not _answers():
-            ended = [daemon.args for daemon in daemons if daemon.poll() is not None]
-            assert time.monotonic() < deadline, f"libvirtd does not answer after 60 s; of ours, these ended: {ended}"
-            time.sleep(0.1)
-        yield
-    finally:
-        for daemon in reversed(daemons):
-            daemon.terminate()
-            daemon.wait(30)
-
-
-_DAEMONS = ("/usr/sbin/virtlogd", "/usr/sbin/libvirtd")
-
-
-def _answers() -> bool:
-    """Asked by a program of its own: what other tests did to libvirt in this process must not matter."""
-    return (
-        subprocess.run(["virsh", "-c", "qemu:///system", "version"], capture_output=True, check=False).returncode == 0
-    )

@@ -91,7 +91,7 @@ def _files(stack: Stack, backend: str, uid: str) -> dict[str, tuple[int, ...]]:
     instances = stack.folder / "data/instances"
     found: dict[str, tuple[int, ...]] = {}
     for label, paths in {
-        "run": run.glob("domain-*"),
+        "run": run.glob(f"domain-*-{f'instance-{uid}'[:20]}"),  # libvirt shortens a long name
         "etc": etc.glob(f"*{uid}*.xml"),
         "instance": (instances / uid).glob("*"),
         "base": (instances / "_base").glob("*"),
