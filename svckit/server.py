@@ -27,6 +27,12 @@ from svckit.config import Settings
 from svckit.interceptors import ServerInterceptor
 
 log = structlog.get_logger(__name__)
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    # A client that asks every 20 s whether we live, while it waits for a long answer, is not abusive. gRPC allows one
+    # such ping in five minutes, and ends the connection of who sends three: the making of a large disk with it.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+)
 # Served descriptors: reflection can resolve Any in errors and operations only if these modules are loaded.
 RESOLVABLE = (error_details_pb2.DESCRIPTOR, operations_pb2.Operation.DESCRIPTOR.file)
 
@@ -103,7 +109,7 @@ async def serve(service: str, address: str, grace: float, build: Build, stop: as
     stop = stop or _stop_on_signals()
     lifecycle = Lifecycle()
     interceptor = ServerInterceptor()
-    server = grpc.aio.server(interceptors=[interceptor], options=(("grpc.so_reuseport", 0),))
+    server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
     try:
         servicers = await build(lifecycle)
         health_servicer = health.aio.HealthServicer()
