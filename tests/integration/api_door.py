@@ -207,3 +207,18 @@ async def crashing(settings: ApiSettings, peers: Peers, failpoints: str = "") ->
 async def host_is_up(door: Door) -> bool:
     """api_svc has heard of the host."""
     return bool((await door(host_pb2.ListHostsRequest())).hosts)
+
+
+async def becomes(door: Door, name: str, **fields: Any) -> instance_pb2.Instance:
+    """The instance, once these fields are so."""
+    seen: list[instance_pb2.Instance] = []
+
+    async def is_so() -> bool:
+        seen.append(await door.get(name))
+        return all(getattr(seen[-1], field) == value for field, value in fields.items())
+
+    try:
+        await eventually(is_so)
+    except TimeoutError:
+        raise AssertionError(seen[-1]) from None
+    return seen[-1]

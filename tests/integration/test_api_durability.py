@@ -389,8 +389,13 @@ async def test_at_most_so_many_at_a_time(data: Path, peers: Peers) -> None:
         names = [await door.stopped() for _ in range(5)]
         peers.host.hold["launch"] = asyncio.Event()
         operations = [await door(pb.StartInstanceRequest(name=name)) for name in names]
-        await asyncio.sleep(0.5)
-        assert sum(peers.host.stage(uid(each.name)) == "launch" for each in operations) == 2
+
+        def at_launch() -> int:
+            return sum(peers.host.stage(uid(each.name)) == "launch" for each in operations)
+
+        await eventually(lambda: at_launch() == 2)
+        await asyncio.sleep(0.3)
+        assert at_launch() == 2
         waiting = {metadata(await door.operation(each.name)).waiting_for for each in operations}
         assert waiting == {"", "DISPATCH"}
         peers.host.hold["launch"].set()

@@ -12,7 +12,7 @@ from google.longrunning import operations_pb2
 from protostar.api.v1 import host_pb2, instance_pb2
 
 from tests.fakes.api_peers import OFF, RUNNING, Peers
-from tests.integration.api_door import Door, eventually, host_is_up, metadata, pb, serving, settings_for
+from tests.integration.api_door import Door, becomes, eventually, host_is_up, metadata, pb, serving, settings_for
 
 STOPPED, ACTIVE = instance_pb2.VM_STATE_STOPPED, instance_pb2.VM_STATE_ACTIVE
 CRASHED = instance_pb2.POWER_STATE_CRASHED
@@ -25,21 +25,6 @@ def uid(name: str) -> str:
 
 def policy(**fields: Any) -> dict[str, Any]:
     return {"policy": instance_pb2.InstancePolicy(**fields)}
-
-
-async def becomes(door: Door, name: str, **fields: Any) -> instance_pb2.Instance:
-    """The instance, once these fields are so."""
-    seen: list[instance_pb2.Instance] = []
-
-    async def is_so() -> bool:
-        seen.append(await door.get(name))
-        return all(getattr(seen[-1], field) == value for field, value in fields.items())
-
-    try:
-        await eventually(is_so)
-    except TimeoutError:
-        raise AssertionError(seen[-1]) from None
-    return seen[-1]
 
 
 async def system_operations(door: Door, name: str) -> list[Any]:

@@ -58,6 +58,8 @@ async def test_no_more_than_so_many_at_once(threads: Threads) -> None:
             now -= 1
 
     calls = [threads.submit(work) for _ in range(10)]
+    while most < 2:
+        await asyncio.sleep(0.001)
     await asyncio.sleep(0.05)
     gate.set()
     await asyncio.gather(*(call.future for call in calls))
