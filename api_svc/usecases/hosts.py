@@ -93,14 +93,15 @@ class HostWatch:
             await self._on_news(news)
 
     async def _on_news(self, news: HostNews) -> None:
+        """Whatever it says, it was heard: one that tells of its guests all the time has no time for heartbeats."""
         if news.facts is not None:
             self._facts = news.facts
-        elif self._facts is None:
+        if self._facts is None:
             return
-        elif news.snapshot is not None:
-            await self._on_snapshot(self._facts, news)
-        elif news.observation is not None:
+        if news.observation is not None:
             self._observer.note(news.observation)
+        if news.snapshot is not None:
+            await self._on_snapshot(self._facts, news)
         elif self._written is not None:
             await self._write_heard(self._facts)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import Mock
@@ -12,11 +13,14 @@ import pytest
 
 from api_svc.adapters.store import SqlStore
 from api_svc.domain.host import Facts
+from api_svc.domain.observation import Observation
+from api_svc.domain.states import PowerState
 from api_svc.ports import HostNews
 from api_svc.usecases.hosts import HostWatch, Patience
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HEARTBEAT = HostNews()
+SEEN = Observation(uid="x", power_state=PowerState.RUNNING, observed_at=NOW)
 
 
 class Talking:
@@ -46,19 +50,31 @@ class Talking:
         return host.last_seen
 
 
+@contextlib.asynccontextmanager
+async def followed(store: SqlStore, patience: Patience) -> AsyncIterator[Talking]:
+    """A host that is followed, and has said so much that it is known."""
+    host: Any = Talking(store)
+    watch = HostWatch(store, host, Mock(), Mock(), lambda: host.now, "unix:/x", patience)
+    following = asyncio.create_task(watch.run())
+    await host.says(HostNews(facts=Facts(name="here")), HostNews(snapshot=()), HEARTBEAT)
+    yield host
+    following.cancel()
+
+
 @pytest.mark.parametrize("hours", [-1, 1])
 async def test_a_clock_that_was_set_is_noticed_at_the_next_word(store: SqlStore, hours: int) -> None:
-    host = Talking(store)
-    peers: Any = host
-    watch = HostWatch(store, peers, Mock(), Mock(), lambda: host.now, "unix:/x", Patience())
-    following = asyncio.create_task(watch.run())
-    try:
-        await host.says(HostNews(facts=Facts(name="here")), HostNews(snapshot=()), HEARTBEAT)
+    async with followed(store, Patience(write=60.0)) as host:
         host.now += timedelta(seconds=1)
         await host.says(HEARTBEAT)
         assert await host.last_seen() == NOW, "it was written a moment ago"
         host.now += timedelta(hours=hours)
         await host.says(HEARTBEAT)
         assert await host.last_seen() == host.now
-    finally:
-        following.cancel()
+
+
+@pytest.mark.parametrize("word", [HEARTBEAT, HostNews(observation=SEEN), HostNews(facts=Facts(name="here"))])
+async def test_every_word_of_a_host_says_that_it_is_there(store: SqlStore, word: HostNews) -> None:
+    async with followed(store, Patience(write=0.0)) as host:
+        host.now += timedelta(seconds=1)
+        await host.says(word)
+        assert await host.last_seen() == host.now
