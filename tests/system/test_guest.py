@@ -8,7 +8,6 @@ The story runs once per backend; each test looks at another side of it.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from protostar.api.v1 import volume_pb2
 
 from tests.client import Client, by_last_boot, flat, guest_says, metadata, steps
 from tests.stack import Stack
+from tests.system.processes import guest_pid
 
 METADATA = {"role": "web", "colour": "blue-green"}
 USER_DATA = b"#!/bin/sh\necho hello from user data\n" * 20
@@ -225,10 +225,10 @@ def _spans_when_flushed(stack: Stack, trace_id: str) -> list[dict[str, Any]]:
 
 def test_killing_the_services_leaves_the_guest_running(story: Story, stack: Stack, client: Client) -> None:
     """Last but one, since it takes the services down and up again."""
-    pid = _guest_pid(story.created.uid)
+    pid = guest_pid(story.created.uid)
     stack.kill("compute_svc")
     stack.kill("api_svc")
-    assert _guest_pid(story.created.uid) == pid
+    assert guest_pid(story.created.uid) == pid
     stack.start("compute_svc", "api_svc")
     stack.wait_for_host()
     after = client.get(story.created.name)
@@ -245,15 +245,3 @@ def test_delete_leaves_nothing(story: Story, stack: Stack, client: Client, backe
     assert _kinds(left, "base"), "the base serves others"
     volume = client.volumes.GetVolume(volume_pb2.GetVolumeRequest(name=story.volume.name))
     assert not volume.HasField("attachment")
-
-
-def _guest_pid(uid: str) -> int:
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (entry / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if uid.encode() in command and b"qemu-system" in command.split(b"\0")[0]:
-            os.kill(int(entry.name), 0)
-            return int(entry.name)
-    raise AssertionError(f"no guest of {uid} runs")
