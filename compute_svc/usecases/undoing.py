@@ -10,7 +10,6 @@ from functools import partial
 import structlog
 
 from compute_svc.domain import undo as undos
-from compute_svc.domain.journal import Journal
 from compute_svc.domain.steps import StepState
 from compute_svc.usecases.host import Host
 from compute_svc.usecases.run import Run
@@ -54,10 +53,9 @@ async def undo(run: Run, host: Host) -> Undone:
     return outcome
 
 
-async def forget(journal: Journal, host: Host) -> None:
-    """Let go of what was kept only in order to undo."""
-    if any(isinstance(entry, undos.RestoreConfigDrive) for entry in journal.undo):
-        await host.folders.drop_kept(journal.uid, CONFIG_DRIVE)
+async def forget(uid: str, host: Host) -> None:
+    """Let go of what was kept only in order to undo, also if a crash came before the journal knew of it."""
+    await host.folders.drop_kept(uid, CONFIG_DRIVE)
 
 
 async def _perform(entry: undos.Undo, run: Run, host: Host, until: float) -> None:

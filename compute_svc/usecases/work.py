@@ -168,8 +168,8 @@ class Work:
             command = replace(self.command, operation=before.operation, generation=before.generation)
             old = Run(before, command, Progress(before.steps), self._journals, self._host.clock, 0.0)
             await undoing.undo(old, self._host)
-            await undoing.forget(old.journal, self._host)
             before = old.journal
+        await undoing.forget(self.uid, self._host)
         log.info("interrupted_work_concluded", interrupted=before.operation, launched=before.launch is not None)
         return before
 
@@ -246,7 +246,7 @@ class Work:
         """Behind the answer: after power loss the guest is gone, and an operation that is repeated finds that out."""
         try:
             async with asyncio.timeout(_SETTLE_SECONDS):
-                await undoing.forget(run.journal, self._host)
+                await undoing.forget(self.uid, self._host)
                 await run.write(undo=(), launch=None)
                 await self._journals.settle(self.uid)
         except (TimeoutError, ProtostarError) as error:

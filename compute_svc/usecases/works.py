@@ -107,7 +107,7 @@ class Works:
                 journal = await self._journals.read(uid)
                 if uid in self._newest or journal is None or journal.phase is not Phase.ENDED:
                     continue
-                await undoing.forget(journal, self._host)
+                await undoing.forget(uid, self._host)
                 await self._journals.append(replace(journal, undo=(), launch=None))
                 await self._journals.settle(uid)
 

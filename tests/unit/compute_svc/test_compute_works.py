@@ -120,6 +120,17 @@ async def test_a_newer_command_undoes_what_never_ran(call: str) -> None:
     assert scene.world.picture(UID) == picture
 
 
+@pytest.mark.parametrize("call", CHANGED)
+async def test_a_newer_command_lets_go_of_what_was_kept_to_undo_the_older(call: str) -> None:
+    scene = Scene()
+    await scene.start()
+    await scene.stop()
+    await _crash_at(scene, call, "op-3", 3, display_name="renamed")
+    assert (await scene.stop(scene.command("op-4", 4))).well()
+    await scene.idle()
+    assert not scene.folders.kept
+
+
 @pytest.mark.parametrize("call", ["launch", "launch after"])
 async def test_a_newer_command_keeps_the_disks_of_a_guest_that_may_have_run(call: str) -> None:
     scene = Scene()
