@@ -37,6 +37,10 @@ class Observation:
         """Whether it was seen before; what seems far too old was seen after the host's clock was set back."""
         return moment - LONGEST_AHEAD < self.observed_at < moment
 
+    def is_later_than(self, moment: datetime) -> bool:
+        """Whether it was seen afterwards, by the same reckoning."""
+        return self.observed_at != moment and not self.is_older_than(moment)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reaction:

@@ -102,7 +102,7 @@ class HostWatch:
             self._observer.note(news.observation)
         if news.snapshot is not None:
             await self._on_snapshot(self._facts, news)
-        elif self._written is not None:
+        else:
             await self._write_heard(self._facts)
 
     async def _on_snapshot(self, facts: Facts, news: HostNews) -> None:
@@ -134,10 +134,13 @@ class HostWatch:
         self._note_written()
 
     def _must_write(self) -> bool:
-        """It was written some time ago, or at a time of day that somebody has changed since."""
-        if self._written is None or monotonic() - self._written >= self._patience.write:
-            return True
-        return abs(lead(self._clock) - self._written_lead) >= self._patience.clock
+        """It was written some time ago, or at a time of day that somebody has changed since; never before the first
+        comparison, which makes the host known.
+        """
+        if self._written is None:
+            return False
+        was_set = abs(lead(self._clock) - self._written_lead) >= self._patience.clock
+        return was_set or monotonic() - self._written >= self._patience.write
 
     def _note_written(self) -> None:
         self._written, self._written_lead = monotonic(), lead(self._clock)

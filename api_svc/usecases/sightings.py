@@ -43,8 +43,7 @@ class Sightings:
         known = self._latest.get(seen.uid)
         if known is None:
             return
-        is_later = not known[0].is_older_than(seen.observed_at) and known[0].observed_at != seen.observed_at
-        if not is_later or (known[0].power_state, known[0].generation) == said:
+        if not known[0].is_later_than(seen.observed_at) or (known[0].power_state, known[0].generation) == said:
             del self._latest[seen.uid]
 
     def forget(self, uid: str) -> None:
